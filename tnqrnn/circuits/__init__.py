@@ -1,0 +1,14 @@
+"""Circuits as plain descriptions: gates, ansaetze, observables, fusion into blocks."""
+
+from tnqrnn.circuits.ansatz import Ansatz, Gate, check_angles, hardware_efficient
+from tnqrnn.circuits.observables import Observables, PauliString, parse_observables
+
+__all__ = [
+    "Ansatz",
+    "Gate",
+    "Observables",
+    "PauliString",
+    "check_angles",
+    "hardware_efficient",
+    "parse_observables",
+]
