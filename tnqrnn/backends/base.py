@@ -1,0 +1,193 @@
+"""What every representation of the quantum state offers.
+
+A backend is a frozen, hashable description without arrays; the quantum state is a
+pytree that its methods take and return. States are never changed and cache nothing.
+Every method takes one sample and works under ``jax.jit``, ``jax.vmap`` and
+``jax.grad``. Qubit 0 is the leftmost tensor factor and the most significant bit of a
+basis state's number.
+"""
+
+import abc
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from tnqrnn.checks import check_dtype, check_finite, real_dtype
+from tnqrnn.circuits import Ansatz, Observables, PauliString
+
+State = Any
+
+
+class Truncation(NamedTuple):
+    """What a state has lost since ``init``, running totals; zero for exact states.
+
+    Attributes:
+        log_fidelity (array of shape ()): sum of ln(kept weight) over all truncations,
+            at most 0; its exponential estimates the squared overlap with the exact
+            state [zhou2020].
+        discarded_weight (array of shape (n-1,)): sum over the truncations of each bond
+            of the discarded squared Schmidt values, relative to the squared norm just
+            before. Entry k belongs to the bond between qubits k and k+1.
+        readout_bound (array of shape ()): ``2 sum sqrt(w)`` over the discarded weights
+            w, capped at 2: no Pauli expectation is further than this from that of the
+            exact state at the same angles.
+    """
+
+    log_fidelity: jax.Array
+    discarded_weight: jax.Array
+    readout_bound: jax.Array
+
+    @classmethod
+    def zero(cls, n_qubits: int, dtype: str) -> "Truncation":
+        """Nothing lost: the value for ``n_qubits`` qubits at the complex ``dtype``."""
+        real = real_dtype(dtype)
+        return cls(
+            jnp.zeros((), real), jnp.zeros(n_qubits - 1, real), jnp.zeros((), real)
+        )
+
+
+@dataclass(frozen=True)
+class AbstractBackend(abc.ABC):
+    """A way to hold and move an n-qubit state.
+
+    Attributes:
+        dtype: complex type of the amplitudes, ``"complex64"`` or ``"complex128"``.
+        exact: whether no operation ever truncates.
+        gradients: modes of :func:`tnqrnn.unroll` it supports, the default first.
+    """
+
+    dtype: str
+    exact: ClassVar[bool]
+    gradients: ClassVar[tuple[str, ...]]
+
+    def __post_init__(self) -> None:
+        check_dtype(self.dtype)
+
+    @abc.abstractmethod
+    def init(self, n_qubits: int) -> State:
+        """The state 0...0.
+
+        Raises:
+            ValueError: ``n_qubits`` is no integer >= 1.
+            MemoryError: the state is larger than this machine's memory; nothing has
+                been allocated.
+        """
+
+    @abc.abstractmethod
+    def from_statevector(self, amplitudes: ArrayLike) -> State:
+        """The state with the given amplitudes, of shape (2**n,) and norm 1.
+
+        An approximate backend truncates here and records it.
+
+        Raises:
+            ValueError: a length that is no power of two, an entry that is not finite,
+                or a norm that is not 1.
+        """
+
+    @abc.abstractmethod
+    def evolve(self, ansatz: Ansatz, angles: ArrayLike, state: State) -> State:
+        """Applies ``ansatz`` at ``angles``, of shape (P,) in radians.
+
+        Raises:
+            ValueError: angles of another shape or a circuit for another number of
+                qubits.
+        """
+
+    @abc.abstractmethod
+    def expectation(
+        self, observables: Observables | tuple[PauliString, ...], state: State
+    ) -> jax.Array:
+        """Pauli expectation values <P>/<psi|psi>, real, of shape (M,).
+
+        The state is read without being disturbed.
+
+        Raises:
+            ValueError: an unknown observable or a missing qubit.
+        """
+
+    @abc.abstractmethod
+    def norm(self, state: State) -> jax.Array:
+        """sqrt(<psi|psi>), real, of shape ()."""
+
+    @abc.abstractmethod
+    def overlap(self, a: State, b: State) -> jax.Array:
+        """<a|b>, complex, of shape ().
+
+        Raises:
+            ValueError: the states have different numbers of qubits.
+        """
+
+    @abc.abstractmethod
+    def entropy(self, state: State, cut: int) -> jax.Array:
+        """Von Neumann entropy between qubits 0..cut-1 and the rest, in bits.
+
+        Raises:
+            ValueError: ``cut`` is no integer in [1, n-1].
+        """
+
+    @abc.abstractmethod
+    def truncation(self, state: State) -> Truncation:
+        """What the state has lost since ``init``."""
+
+    @abc.abstractmethod
+    def to_statevector(self, state: State) -> jax.Array:
+        """The amplitudes, of shape (2**n,).
+
+        Raises:
+            MemoryError: they are larger than this machine's memory.
+        """
+
+    @abc.abstractmethod
+    def n_qubits(self, state: State) -> int:
+        """Number of qubits n of a state."""
+
+
+class AbstractReversibleBackend(AbstractBackend):
+    """A backend whose evolution can be undone exactly, so that no history is stored."""
+
+    @abc.abstractmethod
+    def pull_back(
+        self, ansatz: Ansatz, angles: jax.Array, state: State, cotangent: State
+    ) -> tuple[State, State, jax.Array]:
+        """Undoes :meth:`evolve` and carries a cotangent through it.
+
+        Args:
+            ansatz: the circuit.
+            angles (array of shape (P,)): the angles ``evolve`` was given.
+            state: what ``evolve`` returned.
+            cotangent: dL/d(state), a pytree like ``state``.
+
+        Returns:
+            the state before, its cotangent, and dL/d(angles) of shape (P,).
+        """
+
+
+def check_same_qubits(ansatz: Ansatz, n_qubits: int) -> None:
+    """Refuses a circuit made for another number of qubits than the state's."""
+    if ansatz.n_qubits != n_qubits:
+        raise ValueError(
+            f"ansatz must act on the state's {n_qubits} qubits, got a circuit on "
+            f"{ansatz.n_qubits}."
+        )
+
+
+def check_amplitudes(amplitudes: ArrayLike, dtype: str) -> tuple[jax.Array, int]:
+    """Amplitudes of a normalised state as an array, and their number of qubits.
+
+    Raises:
+        ValueError: see :meth:`AbstractBackend.from_statevector`.
+    """
+    shape = jnp.shape(amplitudes)
+    n_qubits = shape[0].bit_length() - 1 if len(shape) == 1 and shape[0] else 0
+    if n_qubits < 1 or shape != (2**n_qubits,):
+        raise ValueError(f"amplitudes must be of shape (2**n,), n >= 1, got {shape}.")
+    check_finite("amplitudes", amplitudes)
+    array = jnp.asarray(amplitudes, dtype)
+    if not isinstance(array, jax.core.Tracer):
+        norm = float(jnp.linalg.norm(array))
+        if abs(norm - 1) > 1e-4:
+            raise ValueError(f"amplitudes must have norm 1, got {norm:.6g}.")
+    return array, n_qubits
