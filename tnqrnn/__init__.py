@@ -2,7 +2,29 @@
 
 from tnqrnn.backends import Statevector, Truncation
 from tnqrnn.circuits import Ansatz, Gate, hardware_efficient
+from tnqrnn.model import (
+    Controller,
+    QRNNCarry,
+    QRNNCell,
+    Rollout,
+    SequenceClassifier,
+    SequenceLabeler,
+    unroll,
+)
 
 __version__ = "0.1.0"
 
-__all__ = ["Ansatz", "Gate", "Statevector", "Truncation", "hardware_efficient"]
+__all__ = [
+    "Ansatz",
+    "Controller",
+    "Gate",
+    "QRNNCarry",
+    "QRNNCell",
+    "Rollout",
+    "SequenceClassifier",
+    "SequenceLabeler",
+    "Statevector",
+    "Truncation",
+    "hardware_efficient",
+    "unroll",
+]

@@ -1,0 +1,23 @@
+"""The recurrence: cells, the loop over time, and models with a head."""
+
+from tnqrnn.model.base import AbstractCell
+from tnqrnn.model.cell import QRNNCarry, QRNNCell
+from tnqrnn.model.controller import Controller
+from tnqrnn.model.heads import (
+    AbstractSequenceModel,
+    SequenceClassifier,
+    SequenceLabeler,
+)
+from tnqrnn.model.rnn import Rollout, unroll
+
+__all__ = [
+    "AbstractCell",
+    "AbstractSequenceModel",
+    "Controller",
+    "QRNNCarry",
+    "QRNNCell",
+    "Rollout",
+    "SequenceClassifier",
+    "SequenceLabeler",
+    "unroll",
+]

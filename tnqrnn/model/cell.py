@@ -1,0 +1,162 @@
+"""The hybrid quantum-classical recurrent cell [xu2025].
+
+::
+
+    x_t ----> controller ----theta_t----> U(theta_t) |psi_{t-1}> = |psi_t>
+                  ^                                                  |
+                  +---- z_{t-1} <---- (one step later) ---- z_t = <P>_psi_t
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
+
+from tnqrnn.backends import AbstractBackend, State, Statevector, Truncation
+from tnqrnn.checks import (
+    check_choice,
+    check_int,
+    check_number,
+    check_shape,
+    real_dtype,
+)
+from tnqrnn.circuits import Ansatz, Observables, PauliString, parse_observables
+from tnqrnn.model.base import AbstractCell
+from tnqrnn.model.controller import Controller, ControllerNetwork
+
+
+class QRNNCarry(NamedTuple):
+    """What goes from step to step: the quantum state and its readouts z, (M,)."""
+
+    state: State
+    readouts: jax.Array
+
+
+class QRNNCell(AbstractCell):
+    """One step of the quantum recurrence: ``cell(carry, x) -> (carry, z)``.
+
+    The controller turns ``[x_t; z_{t-1}]`` into the circuit's angles, the circuit moves
+    the state, and Pauli expectations of the new state, read without disturbing it, are
+    ``z_t``.
+
+    Args:
+        input_size: F, length of x_t.
+        ansatz: the circuit.
+        observables: what is read, see :func:`tnqrnn.circuits.parse_observables`.
+        controller: a :class:`Controller`, or the name of its activation.
+        readout: factor on the readouts as controller and head receive them: ``"unit"``
+            is 1, ``"haar"`` is sqrt(2**n + 1), which gives readouts of a scrambled
+            state unit variance, ``"learned"`` is one trainable factor an observable,
+            starting at 1, and a number is itself. What a step returns is unscaled.
+        feedback: whether the controller receives the last readouts, or x alone.
+        backend: the representation of the state.
+        key: PRNG key of the initial weights.
+
+    Raises:
+        ValueError: an argument out of range or an unknown name.
+
+    >>> import jax, jax.numpy as jnp
+    >>> import tnqrnn as tq
+    >>> cell = tq.QRNNCell(3, tq.hardware_efficient(2), key=jax.random.key(0))
+    >>> carry, z = cell(cell.init(), jnp.ones(3))
+    >>> z.shape
+    (6,)
+    """
+
+    network: ControllerNetwork
+    gain: jax.Array | None
+    input_size: int = eqx.field(static=True)
+    ansatz: Ansatz = eqx.field(static=True)
+    observables: tuple[PauliString, ...] = eqx.field(static=True)
+    controller: Controller = eqx.field(static=True)
+    readout: str | float = eqx.field(static=True)
+    feedback: bool = eqx.field(static=True)
+    backend: AbstractBackend = eqx.field(static=True)
+
+    def __init__(
+        self,
+        input_size: int,
+        ansatz: Ansatz,
+        *,
+        observables: Observables | Sequence[PauliString] = "xyz",
+        controller: str | Controller = "gelu",
+        readout: str | float = "unit",
+        feedback: bool = True,
+        backend: AbstractBackend | None = None,
+        key: PRNGKeyArray,
+    ) -> None:
+        self.input_size = check_int("input_size", input_size, minimum=1)
+        self.ansatz = ansatz
+        self.observables = parse_observables(observables, ansatz.n_qubits)
+        named = isinstance(controller, str)
+        self.controller = Controller(controller) if named else controller
+        if isinstance(readout, str):
+            self.readout = check_choice("readout", readout, ("unit", "haar", "learned"))
+        else:
+            self.readout = check_number("readout", readout)
+        self.feedback = feedback
+        self.backend = Statevector() if backend is None else backend
+        dtype = real_dtype(self.backend.dtype)
+        n_observables = len(self.observables)
+        self.gain = jnp.ones(n_observables, dtype) if readout == "learned" else None
+        self.network = ControllerNetwork(
+            self.controller,
+            self.input_size,
+            n_observables if feedback else 0,
+            ansatz.n_params,
+            dtype=dtype,
+            key=key,
+        )
+
+    @property
+    def output_size(self) -> int:
+        return len(self.observables)
+
+    @property
+    def gradients(self) -> tuple[str, ...]:
+        return self.backend.gradients
+
+    def init(self, state: State | None = None) -> QRNNCarry:
+        """The state 0...0, or ``state``, and its readouts as the first z."""
+        if state is None:
+            state = self.backend.init(self.ansatz.n_qubits)
+        return QRNNCarry(state, self.read(state))
+
+    def __call__(
+        self, carry: QRNNCarry, x: jax.Array
+    ) -> tuple[QRNNCarry, jax.Array]:
+        check_shape("x", x, (self.input_size,))
+        angles = self.angles(x, carry.readouts)
+        state = self.backend.evolve(self.ansatz, angles, carry.state)
+        carry = QRNNCarry(state, self.read(state))
+        return carry, carry.readouts
+
+    def angles(self, x: jax.Array, z: jax.Array) -> jax.Array:
+        """theta_t in radians, (P,), from x_t, (F,), and z_{t-1}, (M,)."""
+        x = jnp.asarray(x, real_dtype(self.backend.dtype))
+        return self.network(x, self.features(z) if self.feedback else z[:0])
+
+    def read(self, state: State) -> jax.Array:
+        """The readouts of a state, bare Pauli expectations, (M,)."""
+        return self.backend.expectation(self.observables, state)
+
+    def features(self, z: jax.Array) -> jax.Array:
+        if self.gain is not None:
+            return z * self.gain
+        if self.readout == "haar":
+            return z * (2.0**self.ansatz.n_qubits + 1) ** 0.5
+        return z if self.readout == "unit" else z * self.readout
+
+    def truncation(self, carry: QRNNCarry) -> Truncation:
+        return self.backend.truncation(carry.state)
+
+    def with_backend(self, backend: AbstractBackend) -> "QRNNCell":
+        dtype = real_dtype(backend.dtype)
+        cell = jax.tree.map(
+            lambda leaf: leaf.astype(dtype) if eqx.is_inexact_array(leaf) else leaf,
+            self,
+        )
+        return eqx.tree_at(lambda c: c.backend, cell, backend)

@@ -1,0 +1,204 @@
+"""The loop over time, and three ways to take its gradient.
+
+``reversible`` undoes the circuit step by step on the way back, so that one state is
+held for any T. ``checkpoint`` keeps each step's carry and computes the rest again.
+``store`` keeps everything.
+
+Weight gradients are not accumulated inside the reversible loop: it emits dL/d(theta_t)
+and one product after the loop turns all of them into the controller's gradient.
+"""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from tnqrnn.backends import Truncation
+from tnqrnn.checks import check_finite
+from tnqrnn.model.base import AbstractCell, Carry
+
+GRADIENTS = ("reversible", "checkpoint", "store")
+
+
+class Rollout(NamedTuple):
+    """What :func:`unroll` returns.
+
+    Attributes:
+        readouts (array of shape (T, M) or (B, T, M)): z_t of every step.
+        carry: the final carry, with a leading axis B if there is a batch.
+        truncation: after every step, each array with leading axes (T,) or (B, T);
+            ``None`` for a classical cell.
+    """
+
+    readouts: jax.Array
+    carry: Carry
+    truncation: Truncation | None
+
+
+def unroll(
+    cell: AbstractCell,
+    xs: ArrayLike,
+    *,
+    carry: Carry | None = None,
+    gradient: str = "auto",
+) -> Rollout:
+    """Runs a cell over a sequence.
+
+    Args:
+        cell: the step.
+        xs (array of shape (T, F) or (B, T, F)): inputs, finite, T >= 1.
+        carry: where to start, with a leading axis B if xs has one; ``None`` starts at
+            ``cell.init()``. A sequence cut in two with the carry passed on gives what
+            the whole sequence gives.
+        gradient: ``"reversible"`` (exact states only), ``"checkpoint"``, ``"store"``,
+            or ``"auto"`` for the cell's default.
+
+    Returns:
+        readouts, final carry and truncation record.
+
+    Raises:
+        ValueError: xs of another shape, empty or not finite, or a gradient mode that
+            is unknown or that the cell's backend does not support.
+    """
+    shape = jnp.shape(xs)
+    if len(shape) not in (2, 3) or shape[-1] != cell.input_size or 0 in shape:
+        raise ValueError(
+            f"xs must be of shape (T, {cell.input_size}) or (B, T, {cell.input_size}) "
+            f"with B, T >= 1, got {shape}."
+        )
+    check_finite("xs", xs)
+    mode = check_gradient(cell, gradient)
+    batched = len(shape) == 3
+    xs = jnp.asarray(xs)
+    if batched:
+        return _unroll(cell, xs, carry, mode)
+    add = lambda tree: jax.tree.map(lambda leaf: leaf[None], tree)  # noqa: E731
+    rollout = _unroll(cell, xs[None], add(carry), mode)
+    return jax.tree.map(lambda leaf: leaf[0], rollout)
+
+
+def check_gradient(cell: AbstractCell, gradient: str) -> str:
+    """The gradient mode to use, ``"auto"`` resolved.
+
+    Raises:
+        ValueError: an unknown mode or one the cell does not support.
+    """
+    if gradient == "auto":
+        return cell.gradients[0]
+    if gradient not in GRADIENTS:
+        raise ValueError(
+            f"gradient must be one of {['auto', *GRADIENTS]}, got {gradient!r}."
+        )
+    if gradient not in cell.gradients:
+        raise ValueError(
+            f"gradient must be one of {['auto', *cell.gradients]} for this cell and "
+            f"backend, got {gradient!r}."
+        )
+    return gradient
+
+
+@eqx.filter_jit
+def _unroll(
+    cell: AbstractCell, xs: jax.Array, carry: Carry | None, mode: str
+) -> Rollout:
+    batch = xs.shape[0]
+    if carry is None:
+        carry = jax.tree.map(
+            lambda leaf: jnp.broadcast_to(leaf[None], (batch, *leaf.shape)),
+            cell.init(),
+        )
+    run = {"reversible": _run_reversible, "checkpoint": _run_checkpoint}
+    xs = jnp.swapaxes(xs, 0, 1)
+    rollout = run.get(mode, _run)(cell, xs, carry)
+    to_batch = lambda leaf: jnp.swapaxes(leaf, 0, 1)  # noqa: E731
+    truncation = jax.tree.map(to_batch, rollout.truncation)
+    return Rollout(to_batch(rollout.readouts), rollout.carry, truncation)
+
+
+def _step(cell: AbstractCell, carry: Carry, x: jax.Array) -> tuple[Carry, tuple]:
+    carry, z = jax.vmap(cell)(carry, x)
+    return carry, (z, jax.vmap(cell.truncation)(carry))
+
+
+def _run(cell: AbstractCell, xs: jax.Array, carry: Carry) -> Rollout:
+    carry, (zs, truncation) = jax.lax.scan(
+        lambda carry, x: _step(cell, carry, x), carry, xs
+    )
+    return Rollout(zs, carry, truncation)
+
+
+def _run_checkpoint(cell: AbstractCell, xs: jax.Array, carry: Carry) -> Rollout:
+    params, static = eqx.partition(cell, eqx.is_inexact_array)
+
+    @jax.checkpoint
+    def step(params, carry, x):
+        return _step(eqx.combine(params, static), carry, x)
+
+    carry, (zs, truncation) = jax.lax.scan(
+        lambda carry, x: step(params, carry, x), carry, xs
+    )
+    return Rollout(zs, carry, truncation)
+
+
+def _run_reversible(cell: AbstractCell, xs: jax.Array, carry: Carry) -> Rollout:
+    """The whole roll-out under one derivative rule, since readouts are fed back."""
+    params, static = eqx.partition(cell, eqx.is_inexact_array)
+
+    @jax.custom_vjp
+    def run(params, xs, carry):
+        rollout = _run(eqx.combine(params, static), xs, carry)
+        return rollout.readouts, rollout.carry
+
+    def forward(params, xs, carry):
+        zs, last = run(params, xs, carry)
+        return (zs, last), (params, xs, carry.readouts, zs, last.state)
+
+    def backward(residuals, cotangents):
+        params, *history = residuals
+        return _pull_back(params, static, history, cotangents)
+
+    run.defvjp(forward, backward)
+    zs, last = run(params, xs, carry)
+    zero = jax.vmap(cell.truncation)(last)
+    truncation = jax.tree.map(
+        lambda leaf: jnp.broadcast_to(leaf[None], (len(xs), *leaf.shape)), zero
+    )
+    return Rollout(zs, last, truncation)
+
+
+def _pull_back(params, static, history, cotangents):
+    """Cotangents of (params, xs, carry) from those of (zs, last carry)."""
+    xs, first, zs, state = history
+    dzs, dlast = cotangents
+    cell = eqx.combine(params, static)
+    before = jnp.concatenate([first[None], zs[:-1]])
+    undo = jax.vmap(
+        lambda angles, state, dstate: cell.backend.pull_back(
+            cell.ansatz, angles, state, dstate
+        )
+    )
+
+    def step(carry, inputs):
+        state, dstate, dz = carry
+        x, z, dz_out = inputs
+        _, from_readouts = jax.vjp(jax.vmap(cell.read), state)
+        (extra,) = from_readouts(dz + dz_out)
+        dstate = jax.tree.map(jnp.add, dstate, extra)
+        angles, to_z = jax.vjp(lambda z: jax.vmap(cell.angles)(x, z), z)
+        state, dstate, dangles = undo(angles, state, dstate)
+        (dz,) = to_z(dangles)
+        return (state, dstate, dz), dangles
+
+    start = (state, dlast.state, dlast.readouts)
+    (_, dstate, dz), dangles = jax.lax.scan(
+        step, start, (xs, before, dzs), reverse=True
+    )
+
+    def all_angles(params, xs):
+        return jax.vmap(jax.vmap(eqx.combine(params, static).angles))(xs, before)
+
+    _, to_params = jax.vjp(all_angles, params, xs)
+    dparams, dxs = to_params(dangles)
+    return dparams, dxs, type(dlast)(dstate, dz)
