@@ -34,7 +34,7 @@ RANKS = {
 }
 
 # Outside packages that every module may use, and the owners of all others.
-COMMON = {"jax", "numpy", "equinox"}
+COMMON = {"equinox", "jax", "jaxtyping", "numpy"}
 OWNERS = {
     "cotengra": {"contraction"},
     "matplotlib": {"study"},
@@ -52,6 +52,8 @@ LAZY = {"cotengra", "matplotlib", "quimb", "sklearn", "xarray"}
 # Declared, but never imported by name.
 UNNAMED = {"h5netcdf": "xarray's file format", "jaxlib": "JAX's compiled half"}
 IMPORT_NAMES = {"scikit-learn": "sklearn"}
+
+CITATION = re.compile(r"\[([a-z]+\d{4}[a-z]?)\]")  # the keys of docs/references.bib
 
 DECOMPOSITIONS = {
     "svd", "svdvals", "eigh", "eigvalsh", "eig", "eigvals", "qr", "lq", "polar",
@@ -233,6 +235,33 @@ def test_declared_dependencies_are_the_imported_ones():
     files = [*modules(), *sorted((ROOT / "studies").glob("*.py"))]
     used = {one.package for path in files for one in imports(parse(path), dotted(path))}
     assert used - sys.stdlib_module_names - {"tnqrnn"} == declared
+
+
+def test_cited_works_are_the_listed_ones():
+    listed = re.findall(r"@\w+\{(\w+),", (ROOT / "docs/references.bib").read_text())
+    assert len(listed) == len(set(listed))
+    patterns = (
+        "*.md",
+        "docs/**/*.md",
+        "studies/*.py",
+        "benchmarks/*.py",
+        "tests/**/*.py",
+    )
+    pages = [page for pattern in patterns for page in ROOT.glob(pattern)]
+    texts = [path.read_text(encoding="utf-8") for path in [*modules(), *pages]]
+    cited = {key for text in texts for key in CITATION.findall(text)}
+    assert cited == set(listed)
+
+
+def test_links_between_pages_lead_somewhere():
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+    broken = [
+        f"{page.relative_to(ROOT)}: {link}"
+        for page in pages
+        for link in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
+        if "://" not in link and not (page.parent / link).exists()
+    ]
+    assert not broken, "\n".join(broken)
 
 
 @pytest.mark.parametrize("name", tnqrnn.__all__)
