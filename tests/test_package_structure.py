@@ -218,6 +218,36 @@ def test_a_stray_decomposition_is_found(source):
     assert list(decompositions(ast.parse(source)))
 
 
+def public_functions(node: ast.AST) -> Iterator[ast.FunctionDef]:
+    """Yields functions and methods a user may call, not those inside functions."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef) and not child.name.startswith("_"):
+            yield from public_functions(child)
+        elif isinstance(child, ast.FunctionDef):
+            if not child.name.startswith("_") or child.name.startswith("__"):
+                yield child
+
+
+def bare_arguments(function: ast.FunctionDef) -> list[str]:
+    """Names of arguments without a type, and ``return``."""
+    args = function.args
+    every = [*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg]
+    bare = [one.arg for one in every if one is not None and one.annotation is None]
+    if function.returns is None and not function.name.startswith("__"):
+        bare.append("return")
+    return [name for name in bare if name not in {"self", "cls"}]
+
+
+def test_public_functions_are_annotated():
+    found = [
+        f"{path.relative_to(ROOT)}:{function.lineno}: {function.name} {bare}"
+        for path in modules()
+        for function in public_functions(parse(path))
+        if (bare := bare_arguments(function))
+    ]
+    assert not found, "\n".join(found)
+
+
 def test_modules_are_short():
     lengths = {
         path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines())
