@@ -9,6 +9,9 @@ from tnqrnn.model import (
     Rollout,
     SequenceClassifier,
     SequenceLabeler,
+    cells,
+    load,
+    save,
     unroll,
 )
 
@@ -25,6 +28,9 @@ __all__ = [
     "SequenceLabeler",
     "Statevector",
     "Truncation",
+    "cells",
     "hardware_efficient",
+    "load",
+    "save",
     "unroll",
 ]

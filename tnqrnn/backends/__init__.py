@@ -8,7 +8,11 @@ from tnqrnn.backends.base import (
 )
 from tnqrnn.backends.statevector import Statevector
 
+BACKENDS: dict[str, type[AbstractBackend]] = {"Statevector": Statevector}
+"""Every backend by name."""
+
 __all__ = [
+    "BACKENDS",
     "AbstractBackend",
     "AbstractReversibleBackend",
     "State",

@@ -1,5 +1,6 @@
 """The recurrence: cells, the loop over time, and models with a head."""
 
+from tnqrnn.model import cells
 from tnqrnn.model.base import AbstractCell
 from tnqrnn.model.cell import QRNNCarry, QRNNCell
 from tnqrnn.model.controller import Controller
@@ -8,6 +9,7 @@ from tnqrnn.model.heads import (
     SequenceClassifier,
     SequenceLabeler,
 )
+from tnqrnn.model.io import load, save
 from tnqrnn.model.rnn import Rollout, unroll
 
 __all__ = [
@@ -19,5 +21,8 @@ __all__ = [
     "Rollout",
     "SequenceClassifier",
     "SequenceLabeler",
+    "cells",
+    "load",
+    "save",
     "unroll",
 ]
