@@ -92,7 +92,7 @@ class RNN(AbstractClassicalCell):
         )
 
     def init(self) -> jax.Array:
-        """h = 0, of shape (hidden_size,)."""
+        """The hidden vector 0, of shape (hidden_size,)."""
         return jnp.zeros(self.hidden_size, self.from_input.weight.dtype)
 
     def __call__(self, carry: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -126,7 +126,7 @@ class GRU(AbstractClassicalCell):
         )
 
     def init(self) -> jax.Array:
-        """h = 0, of shape (hidden_size,)."""
+        """The hidden vector 0, of shape (hidden_size,)."""
         return jnp.zeros(self.hidden_size, self.step.weight_ih.dtype)
 
     def __call__(self, carry: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -160,7 +160,7 @@ class LSTM(AbstractClassicalCell):
         )
 
     def init(self) -> tuple[jax.Array, jax.Array]:
-        """h = 0 and c = 0, each of shape (hidden_size,)."""
+        """The hidden vector and the cell vector, both 0 of shape (hidden_size,)."""
         zero = jnp.zeros(self.hidden_size, self.step.weight_ih.dtype)
         return zero, zero
 
