@@ -1,7 +1,7 @@
 """Hybrid quantum-classical recurrent networks for scaling experiments."""
 
 from tnqrnn.backends import Statevector, Truncation
-from tnqrnn.circuits import Ansatz, Gate, hardware_efficient
+from tnqrnn.circuits import Ansatz, Gate, hardware_efficient, parse_observables
 from tnqrnn.model import (
     Controller,
     QRNNCarry,
@@ -31,6 +31,7 @@ __all__ = [
     "cells",
     "hardware_efficient",
     "load",
+    "parse_observables",
     "save",
     "unroll",
 ]

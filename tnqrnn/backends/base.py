@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from tnqrnn.checks import check_dtype, check_finite, real_dtype
@@ -180,7 +181,7 @@ def check_amplitudes(amplitudes: ArrayLike, dtype: str) -> tuple[jax.Array, int]
     Raises:
         ValueError: see :meth:`AbstractBackend.from_statevector`.
     """
-    shape = jnp.shape(amplitudes)
+    shape = np.shape(amplitudes)
     n_qubits = shape[0].bit_length() - 1 if len(shape) == 1 and shape[0] else 0
     if n_qubits < 1 or shape != (2**n_qubits,):
         raise ValueError(f"amplitudes must be of shape (2**n,), n >= 1, got {shape}.")

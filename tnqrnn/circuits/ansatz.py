@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from tnqrnn.checks import (
@@ -150,10 +151,10 @@ def check_angles(ansatz: Ansatz, angles: ArrayLike) -> jax.Array:
     Raises:
         ValueError: any other shape.
     """
-    if jnp.shape(angles) != (ansatz.n_params,):
+    if np.shape(angles) != (ansatz.n_params,):
         raise ValueError(
             f"angles must be of shape ({ansatz.n_params},), one for each of the "
-            f"circuit's angles, got {jnp.shape(angles)}."
+            f"circuit's angles, got {np.shape(angles)}."
         )
     return jnp.asarray(angles)
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from tnqrnn.backends import Truncation
@@ -62,7 +63,7 @@ def unroll(
         ValueError: xs of another shape, empty or not finite, or a gradient mode that
             is unknown or that the cell's backend does not support.
     """
-    shape = jnp.shape(xs)
+    shape = np.shape(xs)
     if len(shape) not in (2, 3) or shape[-1] != cell.input_size or 0 in shape:
         raise ValueError(
             f"xs must be of shape (T, {cell.input_size}) or (B, T, {cell.input_size}) "
