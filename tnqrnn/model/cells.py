@@ -56,7 +56,7 @@ class AbstractClassicalCell(AbstractCell):
 
 
 class RNN(AbstractClassicalCell):
-    """The plain recurrence of Elman (1990): ``h_t = tanh(W x_t + U h_{t-1} + b)``.
+    """The plain recurrence [elman1990]: ``h_t = tanh(W x_t + U h_{t-1} + b)``.
 
     Args:
         input_size: F.
@@ -102,7 +102,7 @@ class RNN(AbstractClassicalCell):
 
 
 class GRU(AbstractClassicalCell):
-    """Gated recurrent unit of Cho et al. (2014), by ``equinox.nn.GRUCell``.
+    """Gated recurrent unit [cho2014], by ``equinox.nn.GRUCell``.
 
     Takes what :class:`RNN` takes.
     """
@@ -136,7 +136,7 @@ class GRU(AbstractClassicalCell):
 
 
 class LSTM(AbstractClassicalCell):
-    """Long short-term memory of Hochreiter and Schmidhuber (1997), with forget gates.
+    """Long short-term memory [hochreiter1997], with forget gates.
 
     By ``equinox.nn.LSTMCell``. Takes what :class:`RNN` takes; the carry is (h, c).
     """

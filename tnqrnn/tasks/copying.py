@@ -84,7 +84,7 @@ def load_copying(
         test=splits["test"],
         n_classes=alphabet_size + 1,
         options=options,
-        source="Arjovsky, Shah and Bengio 2016, arXiv 1511.06464, section 4.1",
+        source="arjovsky2016, section 4.1",
         baseline=n_symbols * math.log(alphabet_size) / counted,
     )
 

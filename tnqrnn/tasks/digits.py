@@ -25,8 +25,7 @@ def load_digits(*, by: str = "row") -> Task:
     Raises:
         ValueError: an unknown ``by``.
 
-    Source: Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI Machine
-    Learning Repository, 1998 (its test part), by ``sklearn.datasets.load_digits``.
+    Source: the test part of [alpaydin1998], by ``sklearn.datasets.load_digits``.
     """
     check_choice("by", by, _SHAPES)
     from sklearn import datasets
@@ -42,7 +41,7 @@ def load_digits(*, by: str = "row") -> Task:
         test=splits["test"],
         n_classes=10,
         options={"by": by},
-        source="Alpaydin and Kaynak 1998, UCI; sklearn.datasets.load_digits",
+        source="alpaydin1998, the test part, by sklearn.datasets.load_digits",
     )
 
 
@@ -68,9 +67,8 @@ def stratified_split(
     parts = {}
     for name, size in sizes.items():
         counts = np.array([len(pool) for pool in pools])
-        shares = size * counts / counts.sum()
-        takes = np.floor(shares).astype(int)
-        largest = np.argsort(takes - shares, kind="stable")
+        takes, remainders = np.divmod(size * counts, max(counts.sum(), 1))
+        largest = np.argsort(-remainders, kind="stable")
         takes[largest[: size - takes.sum()]] += 1
         drawn = [pool[:take] for pool, take in zip(pools, takes, strict=True)]
         parts[name] = np.sort(np.concatenate(drawn))

@@ -96,8 +96,9 @@ def fit(
         epochs: passes over the training samples.
         batch_size: B, at most the number of training samples. The remainder that fills
             no batch is left out, other samples in every epoch.
-        learning_rate: of Adam, at the first step.
-        schedule: ``"cosine"``, to 0 at the last step, or ``"constant"``.
+        learning_rate: of Adam [kingma2015], at the first step.
+        schedule: ``"cosine"``, r_k = r_0 (1 + cos(pi k / K)) / 2 at step k of K
+            [loshchilov2017], or ``"constant"``.
         clip_norm: the gradient is shortened to this global norm if it is longer;
             ``None`` for never.
         optimizer: an optax transformation in place of Adam, with its own learning rate
