@@ -30,6 +30,7 @@ RANKS = {
     "model": 4,
     "training": 5,
     "diagnostics": 5,
+    "testing": 5,
     "study": 6,
 }
 
@@ -37,6 +38,7 @@ RANKS = {
 COMMON = {"equinox", "jax", "jaxtyping", "numpy"}
 OWNERS = {
     "cotengra": {"contraction"},
+    "hypothesis": {"testing"},
     "matplotlib": {"study"},
     "optax": {"training"},
     "psutil": {"checks", "study"},
