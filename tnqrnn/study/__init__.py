@@ -1,0 +1,67 @@
+"""Studies: runs over named axes, kept one by one, then tables, figures, a report.
+
+    Study(axes, run) ── execute ──> records/*.json ── dataset ──> xarray.Dataset
+                                                                    │
+                     report.html <── write_report <── summary_table, plot_against_*
+
+The drawing half loads matplotlib and xarray, so it is imported on first use.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from tnqrnn.study.points import grid_points
+from tnqrnn.study.study import Outcome, Study
+
+if TYPE_CHECKING:
+    from tnqrnn.study.dataset import save_dataset, to_dataset
+    from tnqrnn.study.figures import (
+        Chart,
+        Groups,
+        interval_words,
+        plot_against_axis,
+        plot_against_index,
+    )
+    from tnqrnn.study.report import write_report
+    from tnqrnn.study.statistics import Interval, mean_interval
+    from tnqrnn.study.tables import Column, Table, summary_table
+
+__all__ = [
+    "Chart",
+    "Column",
+    "Groups",
+    "Interval",
+    "Outcome",
+    "Study",
+    "Table",
+    "grid_points",
+    "interval_words",
+    "mean_interval",
+    "plot_against_axis",
+    "plot_against_index",
+    "save_dataset",
+    "summary_table",
+    "to_dataset",
+    "write_report",
+]
+
+_LATER = {
+    "dataset": ("save_dataset", "to_dataset"),
+    "figures": (
+        "Chart",
+        "Groups",
+        "interval_words",
+        "plot_against_axis",
+        "plot_against_index",
+    ),
+    "report": ("write_report",),
+    "statistics": ("Interval", "mean_interval"),
+    "tables": ("Column", "Table", "summary_table"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _LATER.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

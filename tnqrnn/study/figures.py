@@ -1,0 +1,291 @@
+"""Figures of a study, drawn from its dataset alone.
+
+Colours are the eight of Okabe and Ito that colour-blind readers tell apart, and every
+group has a marker and a line style as well. Nothing here touches matplotlib's global
+state or needs a screen.
+"""
+
+import dataclasses
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from tnqrnn.study.statistics import mean_interval
+
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_MARKERS = "osD^vPX"
+_DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
+_FEW_RUNS = 3
+_STYLE: dict[Any, Any] = {
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#444444",
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.7,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "svg.hashsalt": "tnqrnn",
+}
+
+
+Limits = tuple[float | None, float | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Chart:
+    """A figure with its words.
+
+    Attributes:
+        name: file stem.
+        title: one line.
+        caption: what is drawn, with the kind of interval.
+        figure: the picture.
+    """
+
+    name: str
+    title: str
+    caption: str
+    figure: Figure
+
+    def image(self, kind: str) -> bytes:
+        """The picture as a file's bytes, ``"svg"`` or ``"png"`` (200 dots an inch)."""
+        buffer = io.BytesIO()
+        metadata = {"Date": None} if kind == "svg" else {}
+        with matplotlib.rc_context(_STYLE):
+            self.figure.savefig(buffer, format=kind, dpi=200, metadata=metadata)
+        return buffer.getvalue()
+
+
+@dataclasses.dataclass(frozen=True)
+class Groups:
+    """The dimension that tells curves apart, and how each of its values looks.
+
+    Attributes:
+        dim: the dimension's name.
+        labels: legend text for each value, in legend order; values without one are
+            not drawn.
+        references: values drawn in grey with open markers, as lines to compare with.
+    """
+
+    dim: str
+    labels: Mapping[Any, str]
+    references: Sequence[Any] = ()
+
+    def style(self, value: Any) -> dict[str, Any]:
+        """Line properties of one value: the same in every figure."""
+        reference = value in self.references
+        peers = [v for v in self.labels if (v in self.references) == reference]
+        index = peers.index(value)
+        colours = ("#444444", "#8c8c8c") if reference else _COLOURS
+        return {
+            "color": colours[index % len(colours)],
+            "linestyle": _DASHES[index % len(_DASHES)],
+            "marker": _MARKERS[index % len(_MARKERS)],
+            "markerfacecolor": "white" if reference else None,
+        }
+
+
+def plot_against_axis(
+    dataset: xr.Dataset,
+    metric: str,
+    *,
+    x: str,
+    groups: Groups,
+    over: str,
+    labels: tuple[str, str],
+    scale: float = 1.0,
+    log: bool = False,
+    limits: Limits = (None, None),
+) -> Figure:
+    """Draws a scalar metric against an axis: runs as points, mean and interval.
+
+    Args:
+        dataset: of a study.
+        metric: a variable over ``x``, ``groups.dim`` and ``over``.
+        x: the horizontal axis, numbers.
+        groups: the curves.
+        over: the dimension of repetition.
+        labels: of the horizontal and the vertical axis, with units.
+        scale: factor from the variable's unit to the label's.
+        log: logarithmic vertical axis, with geometric means.
+        limits: bounds that the quantity cannot cross; no interval is drawn beyond.
+
+    Returns:
+        A figure of 5.6 by 3.9 inches.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(5.6, 3.9), layout="constrained")
+        axes = figure.subplots()
+        shown = _shown(dataset[metric], groups)
+        positions = dataset[x].values.astype(float)
+        gap = (
+            float(np.min(np.diff(np.unique(positions)))) if len(positions) > 1 else 1.0
+        )
+        for index, value in enumerate(shown):
+            values = dataset[metric].sel({groups.dim: value}).transpose(x, over) * scale
+            at = positions + 0.07 * gap * (index - (len(shown) - 1) / 2)
+            _draw_runs(axes, at, values, over, groups, value, log, limits)
+        axes.set_xticks(positions, [f"{v:g}" for v in positions])
+        axes.set_xlabel(labels[0])
+        axes.set_ylabel(labels[1])
+        _frame(axes, dataset[metric].sel({groups.dim: shown}) * scale, log, limits)
+        figure.legend(loc="outside upper center", ncols=min(3, max(1, len(shown))))
+    return figure
+
+
+def plot_against_index(
+    dataset: xr.Dataset,
+    metric: str,
+    *,
+    dim: str,
+    panels: str,
+    groups: Groups,
+    over: str,
+    labels: tuple[str, str],
+    panel_title: str = "{value}",
+    log: bool = False,
+) -> Figure:
+    """Draws an array metric against its own dimension, one panel a value of ``panels``.
+
+    Args:
+        dataset: of a study.
+        metric: a variable over ``dim``, ``panels``, ``groups.dim`` and ``over``.
+        dim: the metric's own dimension, drawn as 1, 2, ...
+        panels: the dimension that makes small multiples with common axes.
+        groups: the curves.
+        over: the dimension of repetition.
+        labels: of the horizontal and the vertical axis, with units.
+        panel_title: format with ``{value}``.
+        log: logarithmic vertical axis, with geometric means.
+
+    Returns:
+        A figure of two panels a row.
+    """
+    values = dataset[panels].values
+    columns = min(2, len(values))
+    rows = -(-len(values) // columns)
+    with matplotlib.rc_context(_STYLE):
+        size = (3.1 * columns + 0.6, 2.3 * rows + 0.9)
+        figure = Figure(figsize=size, layout="constrained")
+        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        shown = _shown(dataset[metric], groups)
+        for axes, value in zip(grid.flat, values, strict=False):
+            part = dataset[metric].sel({panels: value})
+            for group in shown:
+                _draw_band(
+                    axes, part.sel({groups.dim: group}), dim, over, groups, group, log
+                )
+            axes.set_title(panel_title.format(value=value))
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        _frame(grid.flat[0], dataset[metric].sel({groups.dim: shown}), log)
+        for axes in grid.flat[len(values) :]:
+            axes.set_visible(False)
+        figure.supxlabel(labels[0], fontsize=10)
+        figure.supylabel(labels[1], fontsize=10)
+        drawn = [axes.get_legend_handles_labels() for axes in grid.flat]
+        found = {n: h for hs, ns in drawn for h, n in zip(hs, ns, strict=True)}
+        unique = {name: found[name] for name in groups.labels.values() if name in found}
+        figure.legend(
+            unique.values(),
+            unique.keys(),
+            loc="outside upper center",
+            ncols=min(3, max(1, len(unique))),
+        )
+    return figure
+
+
+def interval_words(dataset: xr.Dataset, over: str, *, log: bool = False) -> str:
+    """The sentence a caption says about points, means and intervals."""
+    count = dataset.sizes[over]
+    mean = "geometric mean" if log else "mean"
+    if count == 1:
+        return f"One {over}: no interval."
+    scale = " of the logarithm" if log else ""
+    words = f"{mean.capitalize()} of {count} {over}s, 95% Student t interval{scale}."
+    if count <= _FEW_RUNS:
+        words += f" From {count} runs it is wide, and is cut at the frame."
+    return words
+
+
+def _shown(values: xr.DataArray, groups: Groups) -> list[Any]:
+    present = set(values[groups.dim].values.tolist())
+    return [
+        value
+        for value in groups.labels
+        if value in present and values.sel({groups.dim: value}).notnull().any()
+    ]
+
+
+def _draw_runs(
+    axes: Axes,
+    at: np.ndarray,
+    values: xr.DataArray,
+    over: str,
+    groups: Groups,
+    value: Any,
+    log: bool,
+    limits: Limits,
+) -> None:
+    style = groups.style(value)
+    mean, low, high, _ = mean_interval(values, over, log=log)
+    low, high = low.clip(*limits), high.clip(*limits)
+    repeated = np.repeat(at[:, None], values.sizes[over], axis=1)
+    axes.scatter(repeated, values, s=9, color=style["color"], alpha=0.45, linewidths=0)
+    here = mean.notnull().values
+    axes.plot(
+        at[here], mean.values[here], ms=5, lw=1.4, label=groups.labels[value], **style
+    )
+    axes.vlines(at, low, high, color=style["color"], lw=1.4)
+
+
+def _draw_band(
+    axes: Axes,
+    values: xr.DataArray,
+    dim: str,
+    over: str,
+    groups: Groups,
+    group: Any,
+    log: bool,
+) -> None:
+    if not values.notnull().any():
+        return
+    style = groups.style(group)
+    mean, low, high, _ = mean_interval(values, over, log=log)
+    at = np.arange(1, values.sizes[dim] + 1)
+    few = style if len(at) <= 12 else style | {"marker": ""}
+    axes.plot(at, mean, lw=1.4, ms=3.5, label=groups.labels[group], **few)
+    runs = values.transpose(dim, over)
+    axes.plot(at, runs, color=style["color"], lw=0.5, alpha=0.4)
+    axes.fill_between(at, low, high, color=style["color"], alpha=0.15, linewidth=0)
+
+
+def _frame(
+    axes: Axes, values: xr.DataArray, log: bool, limits: Limits = (None, None)
+) -> None:
+    """Frames the runs, not the intervals, which may be many times longer."""
+    drawn = values.values[np.isfinite(values.values)]
+    if log:
+        axes.set_yscale("log")
+        drawn = np.log10(drawn[drawn > 0])
+    if drawn.size == 0:
+        return
+    low, high = float(drawn.min()), float(drawn.max())
+    pad = 0.25 * (high - low) or 0.1 * abs(high) or 1.0
+    bottom, top = low - pad, high + pad
+    if log:
+        bottom, top = 10**bottom, 10**top
+    least, most = limits
+    edge = 0.02 * (top - bottom)  # a point on a limit is drawn whole
+    bottom = bottom if least is None else max(bottom, least - edge)
+    axes.set_ylim(bottom, top if most is None else min(top, most + edge))
