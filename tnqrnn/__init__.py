@@ -1,6 +1,6 @@
 """Hybrid quantum-classical recurrent networks for scaling experiments."""
 
-from tnqrnn.backends import Statevector, Truncation
+from tnqrnn.backends import MPS, Statevector, Truncation
 from tnqrnn.circuits import Ansatz, Gate, hardware_efficient, parse_observables
 from tnqrnn.model import (
     Controller,
@@ -18,6 +18,7 @@ from tnqrnn.model import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "MPS",
     "Ansatz",
     "Controller",
     "Gate",

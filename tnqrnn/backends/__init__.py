@@ -6,13 +6,15 @@ from tnqrnn.backends.base import (
     State,
     Truncation,
 )
+from tnqrnn.backends.mps import MPS
 from tnqrnn.backends.statevector import Statevector
 
-BACKENDS: dict[str, type[AbstractBackend]] = {"Statevector": Statevector}
+BACKENDS: dict[str, type[AbstractBackend]] = {"Statevector": Statevector, "MPS": MPS}
 """Every backend by name."""
 
 __all__ = [
     "BACKENDS",
+    "MPS",
     "AbstractBackend",
     "AbstractReversibleBackend",
     "State",

@@ -1,0 +1,198 @@
+"""Truncated splits: values against NumPy, derivatives against central differences."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tnqrnn.backends.truncation import lq, save_factors, split
+
+SHAPES = [(4, 4), (4, 6), (6, 4), (8, 3), (1, 5), (5, 1)]
+
+
+def random_matrix(rng, shape, dtype="complex128"):
+    return jnp.asarray(rng.normal(size=shape) + 1j * rng.normal(size=shape), dtype)
+
+
+def with_values(rng, values, shape=None):
+    """A matrix (p, q) with the given singular values, the rest zero."""
+    p, q = shape or (len(values), len(values))
+    u, v = (np.linalg.qr(random_matrix(rng, (d, d)))[0] for d in (p, q))
+    k = len(values)
+    return jnp.asarray((u[:, :k] * np.array(values)) @ v[:k])
+
+
+def best(matrix, k):
+    u, s, v = np.linalg.svd(matrix, full_matrices=False)
+    return (u[:, :k] * s[:k]) @ v[:k]
+
+
+def product(matrix, max_bond, cutoff=0.0):
+    isometry, rest, _ = split(matrix, max_bond, cutoff)
+    return isometry @ rest
+
+
+def central_difference(function, matrix, direction, step=1e-6):
+    forward = np.asarray(function(matrix + step * direction))
+    return (forward - np.asarray(function(matrix - step * direction))) / (2 * step)
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+@pytest.mark.parametrize("max_bond", [1, 2, 3, 9])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_split_is_the_best_approximation(rng, shape, max_bond, dtype):
+    matrix = random_matrix(rng, shape, dtype)
+    isometry, rest, weight = split(matrix, max_bond)
+    k = min(max_bond, shape[0])
+    eps = np.finfo(dtype).eps
+    assert isometry.shape == (shape[0], k) and rest.shape == (k, shape[1])
+    assert isometry.dtype == rest.dtype == dtype
+    gram = isometry.conj().T @ isometry
+    np.testing.assert_allclose(gram, np.eye(k), atol=30 * eps)
+    np.testing.assert_allclose(isometry @ rest, best(matrix, k), atol=100 * eps)
+    values = np.linalg.svd(matrix, compute_uv=False)
+    expected = np.sum(values[k:] ** 2) / np.sum(values**2)
+    np.testing.assert_allclose(weight, expected, atol=30 * eps)
+
+
+def test_small_discarded_weight_keeps_its_digits(rng):
+    matrix = with_values(rng, [1.0, 0.5, 3e-9, 1e-9])
+    weight = split(matrix, 2)[2]
+    np.testing.assert_allclose(weight, 1e-17 / 1.25, rtol=1e-5)
+
+
+@pytest.mark.parametrize("max_bond", [1, 2, 3])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_derivative_of_the_product(rng, shape, max_bond):
+    matrix, direction = random_matrix(rng, shape), random_matrix(rng, shape)
+    value, tangent = jax.jvp(lambda m: product(m, max_bond), (matrix,), (direction,))
+    expected = central_difference(lambda m: best(m, max_bond), matrix, direction)
+    np.testing.assert_allclose(value, best(matrix, max_bond), atol=1e-13)
+    np.testing.assert_allclose(tangent, expected, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("values", "max_bond", "why"),
+    [
+        ([1, 1, 1, 0.3], 3, "degenerate kept values"),
+        ([1, 0.5, 0.2, 0.2], 2, "degenerate discarded values"),
+        ([1, 0.5, 0, 0], 2, "vanishing discarded values"),
+        ([1, 0.5, 0.2, 0.1], 3, "distinct values"),
+        ([1, 0.5, 1e-9, 0], 2, "tiny discarded value"),
+    ],
+)
+@pytest.mark.parametrize("shape", [(4, 4), (7, 4), (4, 7)])
+def test_derivative_at_special_values(rng, values, max_bond, why, shape):
+    matrix, direction = with_values(rng, values, shape), random_matrix(rng, shape)
+    _, tangent = jax.jvp(lambda m: product(m, max_bond), (matrix,), (direction,))
+    expected = central_difference(lambda m: best(m, max_bond), matrix, direction)
+    np.testing.assert_allclose(tangent, expected, atol=1e-6, err_msg=why)
+
+
+@pytest.mark.parametrize("max_bond", [1, 2, 3])
+def test_derivative_of_what_cannot_change_rank(rng, max_bond):
+    """A rank below ``max_bond`` is exact as long as the tangent keeps the rank."""
+    left, right = random_matrix(rng, (4, 1)), random_matrix(rng, (1, 4))
+    dleft, dright = random_matrix(rng, (4, 1)), random_matrix(rng, (1, 4))
+    direction = dleft @ right + left @ dright
+    _, tangent = jax.jvp(lambda m: product(m, max_bond), (left @ right,), (direction,))
+    np.testing.assert_allclose(tangent, direction, atol=1e-13)
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (8, 5), (5, 8)])
+def test_cutoff_masks_and_keeps_shapes(rng, shape):
+    matrix = with_values(rng, [1, 0.4, 0.05, 0.01], shape)
+    isometry, rest, weight = split(matrix, 3, 0.1)
+    np.testing.assert_allclose(isometry @ rest, best(matrix, 2), atol=1e-14)
+    assert rest.shape == (3, shape[1]) and not np.any(rest[2])
+    total = 1 + 0.4**2 + 0.05**2 + 0.01**2
+    np.testing.assert_allclose(weight, (0.05**2 + 0.01**2) / total, rtol=1e-12)
+    direction = random_matrix(rng, shape)
+    _, tangent = jax.jvp(lambda m: product(m, 3, 0.1), (matrix,), (direction,))
+    expected = central_difference(lambda m: best(m, 2), matrix, direction)
+    np.testing.assert_allclose(tangent, expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+@pytest.mark.parametrize("values", [[1, 1, 1, 1], [1, 0, 0, 0], [1, 1, 0, 0]])
+def test_derivative_is_bounded_where_the_gap_closes(rng, values, dtype):
+    """No noise comes through at an exact degeneracy, whatever LAPACK makes of it."""
+    for _ in range(20):
+        matrix = with_values(rng, values).astype(dtype)
+        direction = random_matrix(rng, (4, 4), dtype)
+        for max_bond in (1, 2, 3):
+            _, tangent = jax.jvp(lambda m: split(m, max_bond), (matrix,), (direction,))
+            sizes = [float(jnp.linalg.norm(t)) for t in tangent[:2]]
+            assert max(sizes) <= 3 * float(jnp.linalg.norm(direction))
+
+
+def test_discarded_weight_is_constant_under_differentiation(rng):
+    matrix, direction = random_matrix(rng, (4, 4)), random_matrix(rng, (4, 4))
+    _, tangent = jax.jvp(lambda m: split(m, 2)[2], (matrix,), (direction,))
+    assert tangent == 0
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_lq(rng, shape):
+    matrix, direction = random_matrix(rng, shape), random_matrix(rng, shape)
+    lower, rows = lq(matrix)
+    np.testing.assert_allclose(lower @ rows, matrix, atol=1e-14)
+    r = min(shape)
+    np.testing.assert_allclose(rows @ rows.conj().T, np.eye(r), atol=1e-14)
+    _, (dlower, drows) = jax.jvp(lq, (matrix,), (direction,))
+    tangent = dlower @ rows + lower @ drows
+    if shape[0] <= shape[1]:
+        np.testing.assert_allclose(tangent, direction, atol=1e-12)
+    np.testing.assert_allclose(drows @ rows.conj().T, np.zeros((r, r)), atol=1e-12)
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+def test_lq_below_full_rank(rng, rank):
+    """Tangents that keep the rank come through whole, also where rows are arbitrary."""
+    left, right = random_matrix(rng, (3, rank)), random_matrix(rng, (rank, 6))
+    dleft, dright = random_matrix(rng, (3, rank)), random_matrix(rng, (rank, 6))
+    direction = dleft @ right + left @ dright
+    (lower, rows), (dlower, drows) = jax.jvp(lq, (left @ right,), (direction,))
+    np.testing.assert_allclose(dlower @ rows + lower @ drows, direction, atol=1e-12)
+
+
+def quadratic(matrix, max_bond=2):
+    """A real function of the product alone."""
+    image = product(matrix, max_bond)
+    lower, rows = lq(image)
+    weights = jnp.arange(image.size, dtype=float).reshape(image.shape)
+    return jnp.sum(weights * jnp.abs(lower @ rows) ** 2)
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (6, 4), (4, 6)])
+def test_reverse_equals_forward_under_jit_and_vmap(rng, shape):
+    matrices, directions = (random_matrix(rng, (3, *shape)) for _ in range(2))
+    forward = [
+        jax.jvp(quadratic, (m,), (d,))[1]
+        for m, d in zip(matrices, directions, strict=True)
+    ]
+    gradient = jax.jit(jax.vmap(jax.grad(quadratic)))(matrices)
+    reverse = jnp.sum(gradient * directions, axis=(1, 2)).real
+    np.testing.assert_allclose(reverse, jnp.array(forward), rtol=1e-10)
+
+
+def decompositions(jaxpr):
+    """How often each decomposition occurs in a program, inner programs included."""
+    names = [str(eqn.primitive) for eqn in jaxpr.eqns]
+    inner = jax.core.jaxprs_in_params
+    found = [n for n in names if n in ("svd", "householder_product", "eigh")]
+    for eqn in jaxpr.eqns:
+        for sub in inner(eqn.params):
+            found += decompositions(sub)
+    return found
+
+
+def test_saved_factors_are_not_computed_twice(rng):
+    matrix = random_matrix(rng, (4, 4))
+
+    def count(function):
+        return len(decompositions(jax.make_jaxpr(jax.grad(function))(matrix).jaxpr))
+
+    once = count(quadratic)
+    assert count(jax.checkpoint(quadratic, policy=save_factors)) == once
+    assert count(jax.checkpoint(quadratic)) == 2 * once

@@ -1,0 +1,187 @@
+"""The approximate state: a matrix product state of bounded bond dimension."""
+
+import functools
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from tnqrnn.backends import mps_readout
+from tnqrnn.backends.base import (
+    AbstractBackend,
+    Truncation,
+    check_amplitudes,
+    check_same_qubits,
+)
+from tnqrnn.backends.mps_evolve import evolve
+from tnqrnn.backends.mps_state import Layout, MPSState
+from tnqrnn.backends.mps_sweeps import record, sweep, truncated_split
+from tnqrnn.backends.statevector import Statevector, StatevectorState
+from tnqrnn.backends.truncation import save_factors
+from tnqrnn.checks import check_int, check_memory, check_number, real_dtype
+from tnqrnn.circuits import (
+    Ansatz,
+    Observables,
+    PauliString,
+    check_angles,
+    parse_observables,
+)
+
+
+@dataclass(frozen=True, init=False)
+class MPS(AbstractBackend):
+    """Simulation with at most ``max_bond`` Schmidt values at every bond.
+
+    Where ``max_bond >= 2**(n // 2)`` nothing can be truncated, and the state is held
+    and moved as a vector, exactly like that of :class:`Statevector`. Below that, a
+    circuit layer costs O(n chi^3), and each gate on a bond keeps the ``max_bond``
+    largest Schmidt values and restores the norm. ``truncation(state)`` says what was
+    lost.
+
+    Gradients are those of the truncated simulation itself, not of the exact one, and
+    first derivatives only.
+
+    Warning:
+        At two kinds of points of measure zero the truncated simulation has no
+        derivative; the gradient is finite there and leaves a part out. One is where a
+        kept Schmidt value equals a discarded one, other than zero. The other is where a
+        bond's rank is below ``max_bond`` and an angle would raise it, at angles that
+        are all exactly pi, say; the value is exact there.
+
+    Args:
+        max_bond: chi >= 1; 1 is a product state.
+        cutoff: Schmidt values below ``cutoff`` times a bond's largest are discarded
+            too; shapes stay.
+        dtype: ``"complex64"`` or ``"complex128"``.
+
+    Raises:
+        ValueError: a number out of range, an unknown dtype, or complex128 without JAX's
+            64-bit mode.
+
+    >>> import tnqrnn as tq
+    >>> backend = tq.MPS(max_bond=2)
+    >>> ghz = tq.Ansatz(6, [("h", 0)] + [("cnot", (i, i + 1)) for i in range(5)])
+    >>> state = backend.evolve(ghz, [], backend.init(6))
+    >>> [round(abs(float(z)), 4) for z in backend.expectation(["Z0", "Z0 Z5"], state)]
+    [0.0, 1.0]
+    """
+
+    max_bond: int
+    cutoff: float
+    exact: ClassVar[bool] = False
+    gradients: ClassVar[tuple[str, ...]] = ("checkpoint", "store")
+    checkpoint_policy = staticmethod(save_factors)
+
+    def __init__(
+        self, max_bond: int, cutoff: float = 0.0, dtype: str = "complex64"
+    ) -> None:
+        max_bond = check_int("max_bond", max_bond, minimum=1)
+        cutoff = check_number("cutoff", cutoff, minimum=0.0, maximum=1.0)
+        object.__setattr__(self, "max_bond", max_bond)
+        object.__setattr__(self, "cutoff", cutoff)
+        object.__setattr__(self, "dtype", dtype)
+        self.__post_init__()
+
+    def init(self, n_qubits: int) -> MPSState | StatevectorState:
+        n_qubits = check_int("n_qubits", n_qubits, minimum=1)
+        layout = Layout(n_qubits, self.max_bond)
+        if layout.is_dense:
+            return self._vector.init(n_qubits)
+        chi, k = self.max_bond, layout.n_cores
+        n_bytes = 2 * k * chi**2 * np.dtype(self.dtype).itemsize
+        check_memory(f"max_bond={chi}: a state of {n_qubits} qubits", n_bytes)
+        cores = jnp.zeros((k, chi, 2, chi), self.dtype).at[:, 0, 0, 0].set(1)
+        zero = Truncation.zero(n_qubits, self.dtype)
+        return MPSState(cores[0], cores[1:], zero, n_qubits)
+
+    def from_statevector(self, amplitudes: ArrayLike) -> MPSState | StatevectorState:
+        array, n_qubits = check_amplitudes(amplitudes, self.dtype)
+        layout = Layout(n_qubits, self.max_bond)
+        if layout.is_dense:
+            return self._vector.from_statevector(amplitudes)
+        chi, end = self.max_bond, layout.end
+        rest = jnp.pad(array.reshape(end, -1), ((0, chi - end), (0, 0)))
+        isometries, weights = [], []
+        for _ in range(layout.n_cores - 1):
+            theta = rest.reshape(2 * chi, -1)
+            isometry, rest, weight = truncated_split(theta, chi, self.cutoff)
+            isometries.append(isometry.reshape(chi, 2, chi))
+            weights.append(weight)
+        last = jnp.pad(rest.reshape(chi, 2, end), ((0, 0), (0, 0), (0, chi - end)))
+        nowhere = np.zeros(len(isometries), bool)
+        centre, cores, _ = sweep(
+            last, jnp.stack(isometries), None, nowhere, 0.0, leftward=True
+        )
+        zero = Truncation.zero(n_qubits, self.dtype)
+        lost = record(zero, jnp.stack(weights), layout.first)
+        return MPSState(centre, cores, lost, n_qubits)
+
+    def evolve(
+        self, ansatz: Ansatz, angles: ArrayLike, state: MPSState | StatevectorState
+    ) -> MPSState | StatevectorState:
+        if isinstance(state, StatevectorState):
+            return self._vector.evolve(ansatz, angles, state)
+        check_same_qubits(ansatz, state.n_qubits)
+        array = check_angles(ansatz, angles).astype(real_dtype(self.dtype))
+        return evolve(ansatz, array, state, self.cutoff) if ansatz.gates else state
+
+    def expectation(
+        self,
+        observables: Observables | tuple[PauliString, ...],
+        state: MPSState | StatevectorState,
+    ) -> jax.Array:
+        if isinstance(state, StatevectorState):
+            return self._vector.expectation(observables, state)
+        strings = parse_observables(observables, state.n_qubits)
+        return mps_readout.pauli_expectations(strings, state)
+
+    def norm(self, state: MPSState | StatevectorState) -> jax.Array:
+        if isinstance(state, StatevectorState):
+            return self._vector.norm(state)
+        return jnp.linalg.norm(state.centre.ravel())
+
+    def overlap(
+        self, a: MPSState | StatevectorState, b: MPSState | StatevectorState
+    ) -> jax.Array:
+        if isinstance(a, StatevectorState) and isinstance(b, StatevectorState):
+            return self._vector.overlap(a, b)
+        if a.n_qubits != b.n_qubits:
+            raise ValueError(
+                f"b must have the {a.n_qubits} qubits of a, got {b.n_qubits} qubits."
+            )
+        if type(a) is not type(b) or a.layout != b.layout:
+            raise ValueError("b must have the max_bond of a, got another one.")
+        return mps_readout.overlap(a, b)
+
+    def entropy(self, state: MPSState | StatevectorState, cut: int) -> jax.Array:
+        if isinstance(state, StatevectorState):
+            return self._vector.entropy(state, cut)
+        cut = check_int("cut", cut, minimum=1, maximum=state.n_qubits - 1)
+        return mps_readout.entropy(state, cut)
+
+    def truncation(self, state: MPSState | StatevectorState) -> Truncation:
+        if isinstance(state, StatevectorState):
+            return self._vector.truncation(state)
+        return state.truncation
+
+    def to_statevector(self, state: MPSState | StatevectorState) -> jax.Array:
+        if isinstance(state, StatevectorState):
+            return self._vector.to_statevector(state)
+        n_bytes = 2**state.n_qubits * np.dtype(self.dtype).itemsize
+        check_memory(f"state: the vector of its {state.n_qubits} qubits", n_bytes)
+        chi, end = self.max_bond, state.layout.end
+        rows = state.centre[:end].reshape(2 * end, chi)
+        for core in state.rest:
+            rows = (rows @ core.reshape(chi, 2 * chi)).reshape(-1, chi)
+        return rows[:, :end].ravel()
+
+    def n_qubits(self, state: MPSState | StatevectorState) -> int:
+        return state.n_qubits
+
+    @functools.cached_property
+    def _vector(self) -> Statevector:
+        """What takes over where nothing can be truncated."""
+        return Statevector(self.dtype)

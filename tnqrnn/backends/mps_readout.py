@@ -1,0 +1,212 @@
+"""What is read from a matrix product state: Pauli strings, overlaps, entropies.
+
+The centre of orthogonality is at core 0, so everything right of a site contracts to the
+identity and only left environments are built::
+
+    E[a, b] = sum over all qubits to the left of (ket a) (bra b)
+
+All single-qubit Paulis come from one pass, strings on neighbours from a second product
+per bond; other strings are carried through the chain, all of them at once.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tnqrnn.backends.entropy import von_neumann_entropy
+from tnqrnn.backends.mps_state import Layout, MPSState
+from tnqrnn.circuits import PauliString
+from tnqrnn.circuits.gates import PAULIS
+
+Strings = tuple[PauliString, ...]
+
+
+def pauli_expectations(strings: Strings, state: MPSState) -> jax.Array:
+    """<P>/<psi|psi> of each string, real, of shape (M,)."""
+    layout = state.layout
+    groups: dict[str, list[int]] = {}
+    for i, string in enumerate(strings):
+        groups.setdefault(_kind(string, layout), []).append(i)
+    readers = {"head": _head, "tail": _tail, "single": _single, "pair": _pair}
+    environments = left_environments(state)
+    values = [
+        readers.get(kind, _carried)(
+            tuple(strings[i] for i in members), state, environments
+        )
+        for kind, members in groups.items()
+    ]
+    order = np.argsort([i for members in groups.values() for i in members])
+    weight = jnp.sum(jnp.abs(state.centre) ** 2)
+    return jnp.concatenate(values).real[order] / weight
+
+
+def _kind(string: PauliString, layout: Layout) -> str:
+    sites = [layout.site(qubit) for qubit, _ in string] or [0]
+    low, high = min(sites), max(sites)
+    if high == 0:
+        return "head"
+    if low == layout.n_cores - 1:
+        return "tail"
+    if low == high:
+        return "single"
+    inside = all(layout.first <= qubit <= layout.last for qubit, _ in string)
+    return "pair" if inside and high - low == 1 else "carried"
+
+
+def left_environments(state: MPSState) -> jax.Array:
+    """Left environments of the k-1 cores after core 0, of shape (k-1, chi, chi)."""
+    start = jnp.einsum("axc,axd->cd", state.centre, state.centre.conj())
+
+    def step(environment, core):
+        ket = jnp.einsum("ab,axc->bxc", environment, core)
+        return jnp.einsum("bxc,bxd->cd", ket, core.conj()), environment
+
+    return jax.lax.scan(step, start, state.rest)[1]
+
+
+def _rows(state: MPSState) -> tuple[jax.Array, jax.Array]:
+    """Both end cores as (outer bond and physical, inner bond), without padding."""
+    end = state.layout.end
+    last = state.rest[-1].transpose(2, 1, 0)
+    return (
+        state.centre[:end].reshape(2 * end, -1),
+        last[:end].reshape(2 * end, -1),
+    )
+
+
+def _head(strings: Strings, state: MPSState, environments: jax.Array) -> jax.Array:
+    rows, _ = _rows(state)
+    return _from_density(strings, state.layout, rows @ rows.conj().T)
+
+
+def _tail(strings: Strings, state: MPSState, environments: jax.Array) -> jax.Array:
+    _, rows = _rows(state)
+    density = rows @ environments[-1] @ rows.conj().T
+    return _from_density(strings, state.layout, density)
+
+
+def _from_density(strings: Strings, layout: Layout, density: jax.Array) -> jax.Array:
+    """Tr(P rho) of strings on the qubits of one end."""
+    flipped, phases = _action(strings, layout)
+    rows = np.broadcast_to(np.arange(len(density)), flipped.shape)
+    return jnp.sum(jnp.asarray(phases, density.dtype) * density[rows, flipped], axis=1)
+
+
+@functools.lru_cache(maxsize=256)
+def _action(strings: Strings, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
+    """What strings do at one end: ``P |i> = phase[i] |flipped[i]>``.
+
+    Returns:
+        two arrays of shape (M, 2**(h+1)): flipped indices (outer bond, physical), and
+        complex phases.
+    """
+    index = np.arange(2 * layout.end)
+    flipped = np.broadcast_to(index, (len(strings), len(index))).copy()
+    phases = np.ones(flipped.shape, complex)
+    for i, string in enumerate(strings):
+        for qubit, axis in string:
+            bit = layout.bit(qubit)
+            sign = np.where(index & bit, -1, 1)
+            if axis != "X":
+                phases[i] *= sign
+            if axis != "Z":
+                flipped[i] ^= bit
+            if axis == "Y":
+                phases[i] *= 1j
+    return flipped, phases
+
+
+def _single(strings: Strings, state: MPSState, environments: jax.Array) -> jax.Array:
+    cores = state.rest[:-1]
+    ket = jnp.einsum("kab,kaxc->kbxc", environments[:-1], cores)
+    density = jnp.einsum("kbxc,kbyc->kxy", ket, cores.conj())
+    sites = [state.layout.site(qubit) - 1 for ((qubit, _),) in strings]
+    paulis = np.stack([PAULIS[axis] for ((_, axis),) in strings])
+    chosen = density[np.array(sites)]
+    return jnp.einsum("myx,mxy->m", jnp.asarray(paulis, density.dtype), chosen)
+
+
+def _pair(strings: Strings, state: MPSState, environments: jax.Array) -> jax.Array:
+    cores = jnp.concatenate([state.centre[None], state.rest])
+    eye = jnp.eye(len(state.centre), dtype=cores.dtype)[None]
+    environments = jnp.concatenate([eye, environments[:-1]])
+
+    def step(_, inputs):
+        environment, left, right = inputs
+        theta = jnp.einsum("axb,byc->axyc", left, right)
+        ket = jnp.einsum("ab,axyc->bxyc", environment, theta)
+        return None, jnp.einsum("bxyc,bzwc->xyzw", ket, theta.conj())
+
+    _, density = jax.lax.scan(step, None, (environments, cores[:-1], cores[1:]))
+    sites = [state.layout.site(string[0][0]) for string in strings]
+    paulis = np.stack([np.stack([PAULIS[a] for _, a in string]) for string in strings])
+    left, right = jnp.asarray(paulis, cores.dtype).swapaxes(0, 1)
+    return jnp.einsum("mzx,mwy,mxyzw->m", left, right, density[np.array(sites)])
+
+
+def _carried(strings: Strings, state: MPSState, environments: jax.Array) -> jax.Array:
+    """Strings over several cores: their operators inserted into one pass for all."""
+    layout = state.layout
+    head, tail = _rows(state)
+    ends = [
+        tuple(tuple(f for f in s if layout.site(f[0]) == site) for s in strings)
+        for site in (0, layout.n_cores - 1)
+    ]
+    environment = jnp.einsum("mic,id->mcd", _applied(ends[0], layout, head), head.conj())
+    operators = np.stack(
+        [
+            np.stack([PAULIS[dict(s).get(qubit, "I")] for s in strings])
+            for qubit in range(layout.first + 1, layout.last)
+        ]
+        or [np.zeros((len(strings), 2, 2))]
+    )[: layout.n_cores - 2]
+
+    def step(environment, inputs):
+        core, operator = inputs
+        ket = jnp.einsum("mab,ayc->mbyc", environment, core)
+        ket = jnp.einsum("mxy,mbyc->mbxc", operator, ket)
+        return jnp.einsum("mbxc,bxd->mcd", ket, core.conj()), None
+
+    inputs = (state.rest[:-1], jnp.asarray(operators, state.rest.dtype))
+    environment, _ = jax.lax.scan(step, environment, inputs)
+    applied = _applied(ends[1], layout, tail)
+    return jnp.einsum("mab,mia,ib->m", environment, applied, tail.conj())
+
+
+def _applied(strings: Strings, layout: Layout, rows: jax.Array) -> jax.Array:
+    """P rows, of shape (M, 2**(h+1), chi), for strings on the qubits of one end."""
+    flipped, phases = _action(strings, layout)
+    # P |i> = phase[i] |f(i)> and f is its own inverse
+    phases = np.take_along_axis(phases, flipped, axis=1)
+    return jnp.asarray(phases, rows.dtype)[..., None] * rows[flipped]
+
+
+def overlap(a: MPSState, b: MPSState) -> jax.Array:
+    """<a|b> of two states of one layout, complex, of shape ()."""
+    start = jnp.einsum("axc,axd->cd", b.centre, a.centre.conj())
+
+    def step(environment, cores):
+        ket, bra = cores
+        moved = jnp.einsum("ab,axc->bxc", environment, ket)
+        return jnp.einsum("bxc,bxd->cd", moved, bra.conj()), None
+
+    environment, _ = jax.lax.scan(step, start, (b.rest, a.rest))
+    return jnp.trace(environment)
+
+
+def entropy(state: MPSState, cut: int) -> jax.Array:
+    """Von Neumann entropy in bits between qubits 0..cut-1 and the rest."""
+    layout = state.layout
+    head, tail = _rows(state)
+    if cut <= layout.first:
+        rows = head.reshape(2**cut, -1)
+        density = rows @ rows.conj().T
+    elif cut <= layout.last:
+        density = left_environments(state)[cut - layout.first - 1]
+    else:
+        rows = tail.reshape(-1, 2 ** (state.n_qubits - cut), 2, tail.shape[1])
+        ket = jnp.einsum("utxa,ab->utxb", rows, left_environments(state)[-1])
+        density = jnp.einsum("utxb,uvxb->tv", ket, rows.conj())
+    return von_neumann_entropy(density / jnp.trace(density))

@@ -1,0 +1,113 @@
+"""Moving the centre of orthogonality over bonds, with and without truncation.
+
+Every loop over sites is a ``lax.scan``, so that the number of operations to compile
+does not depend on the number of qubits.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tnqrnn.backends.base import Truncation
+from tnqrnn.backends.truncation import lq, split
+
+
+def sweep(
+    centre: jax.Array,
+    cores: jax.Array,
+    gates: jax.Array | None,
+    present: np.ndarray,
+    cutoff: float,
+    *,
+    leftward: bool = False,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Moves the centre over N bonds and applies a gate at each where one is present.
+
+    Args:
+        centre (complex array of shape (chi, 2, chi)): the centre, next to ``cores``.
+        cores (complex array of shape (N, chi, 2, chi)): the cores it moves over, in
+            chain order, isometric away from the centre.
+        gates (complex array of shape (N, 4, 4)): in bond order; ``None`` if no gate is
+            present. Their first factor is the left qubit.
+        present (boolean array of shape (N,)): static; a bond without a gate is passed
+            without truncation.
+        cutoff: see :func:`tnqrnn.backends.truncation.split`.
+        leftward: the centre is right of ``cores`` and moves left.
+
+    Returns:
+        the new centre, the N cores left behind in chain order, and the discarded
+        weights, real, of shape (N,).
+    """
+    chi = len(centre)
+    if leftward:
+        centre, cores = mirror(centre), mirror(cores)
+
+    def gated(centre, core, gate):
+        theta = (centre.reshape(2 * chi, chi) @ core.reshape(chi, 2 * chi)).reshape(
+            chi, 2, 2, chi
+        )
+        theta = jnp.einsum("xyuv,auvc->axyc", gate, theta).reshape(2 * chi, 2 * chi)
+        isometry, rest, weight = truncated_split(theta, chi, cutoff)
+        return rest.reshape(chi, 2, chi), isometry.reshape(chi, 2, chi), weight
+
+    def passed(centre, core, gate):
+        isometry, rest = isometry_first(centre.reshape(2 * chi, chi))
+        moved = (rest @ core.reshape(chi, 2 * chi)).reshape(chi, 2, chi)
+        return moved, isometry.reshape(chi, 2, chi), jnp.zeros((), centre.real.dtype)
+
+    def step(centre, inputs):
+        core, gate, here = inputs
+        if present.all():
+            centre, *left = gated(centre, core, gate)
+        elif not present.any():
+            centre, *left = passed(centre, core, gate)
+        else:
+            centre, *left = jax.lax.cond(here, gated, passed, centre, core, gate)
+        return centre, left
+
+    if gates is not None:
+        gates = gates.reshape(-1, 2, 2, 2, 2)
+        gates = gates.transpose(0, 2, 1, 4, 3) if leftward else gates
+    centre, (cores, weights) = jax.lax.scan(
+        step, centre, (cores, gates, jnp.asarray(present)), reverse=leftward
+    )
+    if leftward:
+        centre, cores = mirror(centre), mirror(cores)
+    return centre, cores, weights
+
+
+def mirror(cores: jax.Array) -> jax.Array:
+    """Cores of shape (..., left, 2, right) seen from the other end of the chain."""
+    return jnp.swapaxes(cores, -1, -3)
+
+
+def isometry_first(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """``matrix = isometry rest``: :func:`tnqrnn.backends.truncation.lq` from the left."""
+    lower, rows = lq(matrix.T)
+    return rows.T, lower.T
+
+
+def truncated_split(
+    theta: jax.Array, max_bond: int, cutoff: float
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """A truncated split whose product keeps the norm of ``theta``.
+
+    Returns:
+        isometry (p, k), rest (k, q) and the discarded weight, see
+        :func:`tnqrnn.backends.truncation.split`.
+    """
+    isometry, rest, weight = split(theta, max_bond, cutoff)
+    scale = jnp.linalg.norm(theta) / jnp.linalg.norm(rest)
+    return isometry, rest * scale.astype(rest.dtype), weight
+
+
+def record(truncation: Truncation, weights: jax.Array, first: int) -> Truncation:
+    """Adds weights (..., bonds) discarded at the bonds from ``first`` on."""
+    log_fidelity, discarded, bound = truncation
+    bound += 2 * jnp.sum(jnp.sqrt(weights))
+    by_bond = jnp.sum(weights, axis=range(weights.ndim - 1))
+    return Truncation(
+        log_fidelity + jnp.sum(jnp.log1p(-weights)),
+        discarded.at[first : first + len(by_bond)].add(by_bond),
+        jnp.minimum(bound, 2),
+    )

@@ -1,0 +1,153 @@
+"""Truncated splits of a matrix, with a derivative that is finite everywhere.
+
+A matrix product state is cut down by writing ``theta = U S V^dagger`` and keeping the
+``k`` largest singular values. Differentiating the factors themselves fails wherever two
+singular values meet or vanish. But nothing physical depends on the factors: only the
+product ``A C`` with ``A = U_k`` and ``C = A^dagger theta`` matters, and the isometry
+``A`` may be turned by any unitary that ``C`` undoes. Of all tangents that describe the
+same change of ``A C`` the one with ``A^dagger dA = 0`` is chosen, as in the tangent
+space of uniform matrix product states [vanderstraeten2019, section 3.2]::
+
+    dA = U_d K,    dC = U_k^dagger dtheta + K^dagger U_d^dagger theta,
+    K  = U_d^dagger (dtheta theta^dagger + theta dtheta^dagger) U_k / (s_k^2 - s_d^2)
+
+where d names what is discarded. Differences within the kept values never appear, so
+degenerate and vanishing ones do no harm. ``lq`` makes the same choice.
+
+Warning:
+    Two derivatives do not exist, and the rules return finite values that leave out
+    what cannot be represented: where a kept singular value meets a discarded one, and
+    where ``theta`` has a rank below ``k`` that a tangent would raise beyond what the
+    arbitrary kept null vectors happen to hold. Both are sets of measure zero.
+
+What is computed after a split must depend on ``A C`` alone, not on ``A`` and ``C``
+apart; then forward and reverse derivatives are those of the truncated state.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
+
+FACTORS = "tnqrnn_factors"
+"""Name of the factors in checkpoint policies: saved, no decomposition runs twice."""
+
+_GAP = 16
+"""Singular values closer than this many machine epsilons times the largest are equal:
+LAPACK does not resolve less."""
+
+
+def save_factors(primitive: object, *args: object, **params: object) -> bool:
+    """A policy for ``jax.checkpoint``: keep the factors of splits, forget the rest."""
+    policy = jax.checkpoint_policies.save_only_these_names(FACTORS)
+    return policy(primitive, *args, **params)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def split(
+    theta: jax.Array, max_bond: int, cutoff: float = 0.0
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The best approximation ``A C`` of a matrix at a bond of at most ``max_bond``.
+
+    Args:
+        theta (complex array of shape (p, q)): not zero; wide, square or tall.
+        max_bond: largest number of singular values kept.
+        cutoff: singular values below ``cutoff`` times the largest are discarded too;
+            their rows of ``C`` are zero, shapes stay.
+
+    Returns:
+        ``A`` of shape (p, k) with orthonormal columns, ``k = min(max_bond, p)``; ``C``
+        of shape (k, q), whose squared norm is the kept weight; and the discarded weight
+        relative to the squared norm of ``theta``, real, of shape (), computed from the
+        discarded values themselves and constant under differentiation.
+    """
+    return _split(theta, max_bond, cutoff)[0]
+
+
+def _split(theta, max_bond, cutoff):
+    """The value of :func:`split`, then the whole basis, its rows, norms and mask."""
+    basis = _left_basis(theta)
+    rows = basis.conj().T @ theta
+    weights = jnp.sum(rows.real**2 + rows.imag**2, axis=1)
+    norms = jnp.sqrt(weights)
+    keep = jnp.arange(len(weights)) < max_bond
+    if cutoff:
+        keep &= norms >= cutoff * norms[0]
+    kept = jnp.where(keep[:, None], rows, 0)[:max_bond]
+    discarded = jnp.sum(jnp.where(keep, 0, weights))
+    value = basis[:, :max_bond], kept, discarded / jnp.sum(weights)
+    return value, basis, rows, norms, keep
+
+
+def _left_basis(theta: jax.Array) -> jax.Array:
+    """All p left singular vectors of (p, q), largest value first, as columns.
+
+    They span the complement of the kept ones, too, whatever q is.
+    """
+    p, q = theta.shape
+    square = jnp.pad(theta, ((0, 0), (0, max(0, p - q))))
+    return checkpoint_name(jnp.linalg.svd(square, full_matrices=False)[0], FACTORS)
+
+
+@split.defjvp
+def _split_jvp(max_bond, cutoff, primals, tangents):
+    (theta,), (dtheta,) = primals, tangents
+    value, basis, rows, norms, keep = _split(theta, max_bond, cutoff)
+    bond = value[0].shape[1]
+    first = 0 if cutoff else bond  # a kept row's place may be masked by the cutoff
+    drows = basis.conj().T @ dtheta
+    numerator = drows[first:] @ rows[:bond].conj().T
+    numerator += rows[first:] @ drows[:bond].conj().T
+    small, large = norms[first:, None], norms[None, :bond]
+    apart = large - small > _resolution(norms)
+    apart &= keep[None, :bond] & ~keep[first:, None]
+    gap = jnp.where(apart, (large - small) * (large + small), 1)
+    turn = numerator * jnp.where(apart, 1 / gap, 0).astype(theta.dtype)
+    dkept = jnp.where(keep[:bond, None], drows[:bond], 0)
+    dkept += turn.conj().T @ rows[first:]
+    if cutoff:
+        dkept += turn[:bond] @ value[1]
+    dbasis = basis[:, bond:] @ turn[bond - first :]
+    return value, (dbasis, dkept, jnp.zeros_like(value[2]))
+
+
+def _resolution(values: jax.Array) -> jax.Array:
+    """The difference below which two singular values count as equal."""
+    return values[0] * float(_GAP * jnp.finfo(values.dtype).eps)
+
+
+@jax.custom_jvp
+def lq(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """``matrix = L Q`` with orthonormal rows of ``Q``.
+
+    Args:
+        matrix (complex array of shape (p, q)): of any rank.
+
+    Returns:
+        ``L`` of shape (p, r) and ``Q`` of shape (r, q), ``r = min(p, q)``.
+    """
+    return _lq(matrix)
+
+
+def _lq(matrix):
+    basis, _ = jnp.linalg.qr(matrix.conj().T)
+    rows = checkpoint_name(basis.conj().T, FACTORS)
+    return matrix @ rows.conj().T, rows
+
+
+@lq.defjvp
+def _lq_jvp(primals, tangents):
+    (matrix,), (dmatrix,) = primals, tangents
+    lower, rows = _lq(matrix)
+    dlower = dmatrix @ rows.conj().T
+    drows = _pseudo_inverse(lower) @ (dmatrix - dlower @ rows)
+    return (lower, rows), (dlower, drows)
+
+
+def _pseudo_inverse(matrix: jax.Array) -> jax.Array:
+    left, values, right = jnp.linalg.svd(matrix, full_matrices=False)
+    resolved = values > _resolution(values)
+    inverse = jnp.where(resolved, 1 / jnp.where(resolved, values, 1), 0)
+    inverse = (right.conj().T * inverse[None, :].astype(matrix.dtype)) @ left.conj().T
+    return checkpoint_name(inverse, FACTORS)
