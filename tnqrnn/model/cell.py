@@ -28,6 +28,10 @@ from tnqrnn.model.base import AbstractCell
 from tnqrnn.model.controller import Controller, ControllerNetwork
 
 
+OPTIONS = ("ansatz", "observables", "controller", "readout", "feedback", "backend")
+"""What a cell is made of besides its parameters."""
+
+
 class QRNNCarry(NamedTuple):
     """What goes from step to step: the quantum state and its readouts z, (M,)."""
 
@@ -154,9 +158,12 @@ class QRNNCell(AbstractCell):
         return self.backend.truncation(carry.state)
 
     def with_backend(self, backend: AbstractBackend) -> "QRNNCell":
-        dtype = real_dtype(backend.dtype)
-        cell = jax.tree.map(
-            lambda leaf: leaf.astype(dtype) if eqx.is_inexact_array(leaf) else leaf,
-            self,
-        )
-        return eqx.tree_at(lambda c: c.backend, cell, backend)
+        options = {name: getattr(self, name) for name in OPTIONS}
+        options["backend"] = backend
+        fresh = QRNNCell(self.input_size, key=jax.random.key(0), **options)
+        leaves, structure = jax.tree.flatten(fresh)
+        kept = [
+            old.astype(new.dtype)
+            for old, new in zip(jax.tree.leaves(self), leaves, strict=True)
+        ]
+        return jax.tree.unflatten(structure, kept)

@@ -20,7 +20,7 @@ import numpy as np
 from tnqrnn.backends import BACKENDS, AbstractBackend
 from tnqrnn.circuits import Ansatz
 from tnqrnn.model.base import AbstractCell
-from tnqrnn.model.cell import QRNNCell
+from tnqrnn.model.cell import OPTIONS, QRNNCell
 from tnqrnn.model.cells import GRU, LSTM, RNN
 from tnqrnn.model.controller import Controller
 from tnqrnn.model.heads import (
@@ -34,7 +34,6 @@ FORMAT = "tnqrnn model 1"
 
 _MODELS = {"classifier": SequenceClassifier, "labeler": SequenceLabeler}
 _CELLS = {"qrnn": QRNNCell, "rnn": RNN, "lstm": LSTM, "gru": GRU}
-_QUANTUM = ("ansatz", "observables", "controller", "readout", "feedback", "backend")
 
 
 def save(model: AbstractSequenceModel, path: str | Path) -> Path:
@@ -65,8 +64,9 @@ def load(path: str | Path) -> AbstractSequenceModel:
         ValueError: the file is corrupt, of another format or version, or holds
             complex128 parameters while JAX's 64-bit mode is off.
     """
+    data = Path(path).read_bytes()
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             arrays = dict(archive)
         header = json.loads(arrays.pop("header").tobytes())
         leaves = [arrays.pop(f"leaf_{i}") for i in range(len(arrays))]
@@ -106,7 +106,7 @@ def _describe(model: AbstractSequenceModel) -> dict[str, Any]:
         )
     fields = {"input_size": cell.input_size}
     if isinstance(cell, QRNNCell):
-        fields |= {name: getattr(cell, name) for name in _QUANTUM}
+        fields |= {name: getattr(cell, name) for name in OPTIONS}
         fields["ansatz"] = dataclasses.asdict(cell.ansatz)
         fields["controller"] = dataclasses.asdict(cell.controller)
         fields["backend"] = {

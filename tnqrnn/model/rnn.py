@@ -1,13 +1,15 @@
 """The loop over time, and three ways to take its gradient.
 
 ``reversible`` undoes the circuit step by step on the way back, so that one state is
-held for any T. ``checkpoint`` keeps each step's carry and computes the rest again.
+held for any T. ``checkpoint`` keeps each step's carry and the factors of an MPS's
+truncations, which are small and costly, and computes the rest again.
 ``store`` keeps everything.
 
 Weight gradients are not accumulated inside the reversible loop: it emits dL/d(theta_t)
 and one product after the loop turns all of them into the controller's gradient.
 """
 
+import functools
 from typing import NamedTuple
 
 import equinox as eqx
@@ -17,6 +19,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from tnqrnn.backends import Truncation
+from tnqrnn.backends.truncation import save_factors
 from tnqrnn.checks import check_finite
 from tnqrnn.model.base import AbstractCell, Carry
 
@@ -133,7 +136,7 @@ def _run(cell: AbstractCell, xs: jax.Array, carry: Carry) -> Rollout:
 def _run_checkpoint(cell: AbstractCell, xs: jax.Array, carry: Carry) -> Rollout:
     params, static = eqx.partition(cell, eqx.is_inexact_array)
 
-    @jax.checkpoint
+    @functools.partial(jax.checkpoint, policy=save_factors)
     def step(params, carry, x):
         return _step(eqx.combine(params, static), carry, x)
 
