@@ -29,6 +29,7 @@ from tnqrnn.training.history import (
 from tnqrnn.training.programs import (
     Steps,
     mean_scores,
+    promotion_as_usual,
     score,
     score_arguments,
     train_epoch,
@@ -274,7 +275,8 @@ def _start(model: Model, optimizer: optax.GradientTransformation) -> Checkpoint:
     if not jax.tree.leaves(params):
         raise ValueError(f"model must have trainable arrays, got {model!r}.")
     model = _without_weak_types(model)
-    opt_state = _without_weak_types(optimizer.init(params))
+    with promotion_as_usual():
+        opt_state = _without_weak_types(optimizer.init(params))
     return Checkpoint(model, opt_state, 0, {name: [] for name in QUANTITIES})
 
 

@@ -35,7 +35,8 @@ def sum_targets(logits: jax.Array, targets: jax.Array, weights: jax.Array) -> To
         weights (array of shape (...)): >= 0, of the logits' dtype.
     """
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
-    hits = (jnp.argmax(logits, axis=-1) == targets).astype(weights.dtype)
+    guesses = jnp.argmax(logits, axis=-1).astype(targets.dtype)
+    hits = (guesses == targets).astype(weights.dtype)
     return Totals(jnp.sum(weights * losses), jnp.sum(weights * hits), jnp.sum(weights))
 
 

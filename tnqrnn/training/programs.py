@@ -4,6 +4,8 @@ Both are functions of this module, so JAX keeps one compiled program for each st
 of model and data: another seed, learning rate or clipping norm compiles nothing.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -76,9 +78,12 @@ def train_epoch(
         params, opt_state = carry
         rows, rate = now
         loss, grads = jax.value_and_grad(loss_of)(params, data.take(rows))
-        norm = optax.global_norm(grads)
+        norm = jnp.sqrt(sum(jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(grads)))
         shrink = jnp.minimum(1, steps.clip_norm.astype(norm.dtype) / norm)
-        updates, opt_state = optimizer.update(_scale(grads, shrink), opt_state, params)
+        with promotion_as_usual():
+            updates, opt_state = optimizer.update(
+                _scale(grads, shrink), opt_state, params
+            )
         params = optax.apply_updates(params, _scale(updates, rate))
         return (params, opt_state), Trace(loss, norm)
 
@@ -145,6 +150,13 @@ def mean_scores(totals: Totals) -> dict[str, float]:
     """Means over all batches, summed in double precision."""
     loss, correct, weight = (np.asarray(sums, np.float64).sum() for sums in totals)
     return {"loss": float(loss / weight), "accuracy": float(correct / weight)}
+
+
+@contextlib.contextmanager
+def promotion_as_usual() -> Iterator[None]:
+    """JAX's own promotion rules around optax, which needs them (count to float)."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
 
 
 def _scale(tree: Any, factor: jax.Array) -> Any:
