@@ -209,7 +209,7 @@ def matched_hidden_size(
         ValueError: an unknown kind or a number below 1.
 
     >>> matched_hidden_size("lstm", input_size=8, n_classes=10, n_params=3000)
-    21
+    22
     """
     check_choice("kind", kind, KINDS)
     check_int("input_size", input_size, minimum=1)
