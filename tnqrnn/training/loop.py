@@ -127,19 +127,11 @@ def fit(
     """
     check_int("epochs", epochs, minimum=1)
     check_int("batch_size", batch_size, minimum=1, maximum=len(task.train))
-    check_number("learning_rate", learning_rate, minimum=0)
-    check_choice("schedule", schedule, ("cosine", "constant"))
     check_int("seed", seed, minimum=0)
-    if clip_norm is not None:
-        check_number("clip_norm", clip_norm, minimum=_LEAST_CLIP_NORM)
     if patience is not None:
         check_int("patience", patience, minimum=1)
     own = optimizer is not None
-    if own and (learning_rate, schedule) != (_LEARNING_RATE, _SCHEDULE):
-        raise ValueError(
-            "learning_rate and schedule must be left out when an optimizer is given, "
-            f"got {learning_rate!r} and {schedule!r}."
-        )
+    _check_rule(learning_rate, schedule, clip_norm, own)
     n_steps = len(task.train) // batch_size
     rates = _rates("own" if own else schedule, learning_rate, epochs * n_steps)
     optimizer = _adam() if optimizer is None else optimizer
@@ -180,11 +172,7 @@ def fit(
                 best = state.model
             if folder is not None:
                 folder.save(state)
-            bar.set_postfix(
-                loss=f"{state.history['train_loss'][-1]:.4f}",
-                valid_accuracy=f"{state.history['valid_accuracy'][-1]:.4f}",
-            )
-            bar.update()
+            _show(bar, state.history)
     return FitResult(
         model=best,
         last=state.model,
@@ -193,6 +181,28 @@ def fit(
         seconds_per_step=statistics.median(state.history["seconds"]) / n_steps,
         compile_seconds=runner.compile_seconds,
     )
+
+
+def _check_rule(
+    learning_rate: float, schedule: str, clip_norm: float | None, own: bool
+) -> None:
+    check_number("learning_rate", learning_rate, minimum=0)
+    check_choice("schedule", schedule, ("cosine", "constant"))
+    if clip_norm is not None:
+        check_number("clip_norm", clip_norm, minimum=_LEAST_CLIP_NORM)
+    if own and (learning_rate, schedule) != (_LEARNING_RATE, _SCHEDULE):
+        raise ValueError(
+            "learning_rate and schedule must be left out when an optimizer is given, "
+            f"got {learning_rate!r} and {schedule!r}."
+        )
+
+
+def _show(bar: tqdm, history: History) -> None:
+    bar.set_postfix(
+        loss=f"{history['train_loss'][-1]:.4f}",
+        valid_accuracy=f"{history['valid_accuracy'][-1]:.4f}",
+    )
+    bar.update()
 
 
 class _Runner:
