@@ -1,8 +1,13 @@
-"""Hybrid quantum-classical recurrent networks for scaling experiments."""
+"""Hybrid quantum-classical recurrent networks for scaling experiments.
 
-from tnqrnn.backends import MPS, Statevector, Truncation
+The public names of the library. ``tnqrnn.testing`` and ``tnqrnn.study`` are imported by
+name, so that ``import tnqrnn`` stays light.
+"""
+
+from tnqrnn.backends import MPS, AbstractBackend, Statevector, Truncation
 from tnqrnn.circuits import Ansatz, Gate, hardware_efficient, parse_observables
 from tnqrnn.model import (
+    AbstractCell,
     Controller,
     QRNNCarry,
     QRNNCell,
@@ -14,24 +19,37 @@ from tnqrnn.model import (
     save,
     unroll,
 )
+from tnqrnn.records import RecordError
+from tnqrnn.tasks import Split, Task, load_task
+from tnqrnn.training import FitResult, NonFiniteError, evaluate, fit
 
 __version__ = "0.1.0"
 
 __all__ = [
     "MPS",
+    "AbstractBackend",
+    "AbstractCell",
     "Ansatz",
     "Controller",
+    "FitResult",
     "Gate",
+    "NonFiniteError",
     "QRNNCarry",
     "QRNNCell",
+    "RecordError",
     "Rollout",
     "SequenceClassifier",
     "SequenceLabeler",
+    "Split",
     "Statevector",
+    "Task",
     "Truncation",
     "cells",
+    "evaluate",
+    "fit",
     "hardware_efficient",
     "load",
+    "load_task",
     "parse_observables",
     "save",
     "unroll",
