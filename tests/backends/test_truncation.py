@@ -1,17 +1,20 @@
 """Truncated splits: values against NumPy, derivatives against central differences."""
 
+import functools
+
 import jax
+import jax.extend
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tnqrnn.backends.truncation import lq, save_factors, split
 
-SHAPES = [(4, 4), (4, 6), (6, 4), (8, 3), (1, 5), (5, 1)]
+SHAPES = [(4, 4), (4, 6), (7, 3), (1, 5)]
 
 
 def random_matrix(rng, shape, dtype="complex128"):
-    return jnp.asarray(rng.normal(size=shape) + 1j * rng.normal(size=shape), dtype)
+    return (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(dtype)
 
 
 def with_values(rng, values, shape=None):
@@ -19,7 +22,7 @@ def with_values(rng, values, shape=None):
     p, q = shape or (len(values), len(values))
     u, v = (np.linalg.qr(random_matrix(rng, (d, d)))[0] for d in (p, q))
     k = len(values)
-    return jnp.asarray((u[:, :k] * np.array(values)) @ v[:k])
+    return (u[:, :k] * np.array(values)) @ v[:k]
 
 
 def best(matrix, k):
@@ -27,22 +30,37 @@ def best(matrix, k):
     return (u[:, :k] * s[:k]) @ v[:k]
 
 
-def product(matrix, max_bond, cutoff=0.0):
-    isometry, rest, _ = split(matrix, max_bond, cutoff)
-    return isometry @ rest
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def product_and_tangent(matrix, direction, max_bond, cutoff=0.0):
+    """``A C`` and its derivative along a direction."""
+
+    def product(matrix):
+        isometry, rest, _ = split(matrix, max_bond, cutoff)
+        return isometry @ rest
+
+    return jax.jvp(product, (matrix,), (direction,))
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def factors_and_tangents(matrix, direction, max_bond):
+    return jax.jvp(lambda m: split(m, max_bond), (matrix,), (direction,))
+
+
+split_once = jax.jit(split, static_argnums=(1, 2))
+lq_and_tangents = jax.jit(lambda m, d: jax.jvp(lq, (m,), (d,)))
 
 
 def central_difference(function, matrix, direction, step=1e-6):
-    forward = np.asarray(function(matrix + step * direction))
-    return (forward - np.asarray(function(matrix - step * direction))) / (2 * step)
+    both = function(matrix + step * direction) - function(matrix - step * direction)
+    return both / (2 * step)
 
 
 @pytest.mark.parametrize("dtype", ["complex64", "complex128"])
-@pytest.mark.parametrize("max_bond", [1, 2, 3, 9])
+@pytest.mark.parametrize("max_bond", [1, 3, 9])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_split_is_the_best_approximation(rng, shape, max_bond, dtype):
     matrix = random_matrix(rng, shape, dtype)
-    isometry, rest, weight = split(matrix, max_bond)
+    isometry, rest, weight = map(np.asarray, split_once(matrix, max_bond))
     k = min(max_bond, shape[0])
     eps = np.finfo(dtype).eps
     assert isometry.shape == (shape[0], k) and rest.shape == (k, shape[1])
@@ -57,15 +75,15 @@ def test_split_is_the_best_approximation(rng, shape, max_bond, dtype):
 
 def test_small_discarded_weight_keeps_its_digits(rng):
     matrix = with_values(rng, [1.0, 0.5, 3e-9, 1e-9])
-    weight = split(matrix, 2)[2]
+    weight = split_once(matrix, 2)[2]
     np.testing.assert_allclose(weight, 1e-17 / 1.25, rtol=1e-5)
 
 
-@pytest.mark.parametrize("max_bond", [1, 2, 3])
+@pytest.mark.parametrize("max_bond", [1, 3])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_derivative_of_the_product(rng, shape, max_bond):
     matrix, direction = random_matrix(rng, shape), random_matrix(rng, shape)
-    value, tangent = jax.jvp(lambda m: product(m, max_bond), (matrix,), (direction,))
+    value, tangent = product_and_tangent(matrix, direction, max_bond)
     expected = central_difference(lambda m: best(m, max_bond), matrix, direction)
     np.testing.assert_allclose(value, best(matrix, max_bond), atol=1e-13)
     np.testing.assert_allclose(tangent, expected, atol=1e-7)
@@ -84,7 +102,7 @@ def test_derivative_of_the_product(rng, shape, max_bond):
 @pytest.mark.parametrize("shape", [(4, 4), (7, 4), (4, 7)])
 def test_derivative_at_special_values(rng, values, max_bond, why, shape):
     matrix, direction = with_values(rng, values, shape), random_matrix(rng, shape)
-    _, tangent = jax.jvp(lambda m: product(m, max_bond), (matrix,), (direction,))
+    _, tangent = product_and_tangent(matrix, direction, max_bond)
     expected = central_difference(lambda m: best(m, max_bond), matrix, direction)
     np.testing.assert_allclose(tangent, expected, atol=1e-6, err_msg=why)
 
@@ -95,20 +113,20 @@ def test_derivative_of_what_cannot_change_rank(rng, max_bond):
     left, right = random_matrix(rng, (4, 1)), random_matrix(rng, (1, 4))
     dleft, dright = random_matrix(rng, (4, 1)), random_matrix(rng, (1, 4))
     direction = dleft @ right + left @ dright
-    _, tangent = jax.jvp(lambda m: product(m, max_bond), (left @ right,), (direction,))
+    _, tangent = product_and_tangent(left @ right, direction, max_bond)
     np.testing.assert_allclose(tangent, direction, atol=1e-13)
 
 
 @pytest.mark.parametrize("shape", [(6, 6), (8, 5), (5, 8)])
 def test_cutoff_masks_and_keeps_shapes(rng, shape):
     matrix = with_values(rng, [1, 0.4, 0.05, 0.01], shape)
-    isometry, rest, weight = split(matrix, 3, 0.1)
+    isometry, rest, weight = map(np.asarray, split_once(matrix, 3, 0.1))
     np.testing.assert_allclose(isometry @ rest, best(matrix, 2), atol=1e-14)
     assert rest.shape == (3, shape[1]) and not np.any(rest[2])
     total = 1 + 0.4**2 + 0.05**2 + 0.01**2
     np.testing.assert_allclose(weight, (0.05**2 + 0.01**2) / total, rtol=1e-12)
     direction = random_matrix(rng, shape)
-    _, tangent = jax.jvp(lambda m: product(m, 3, 0.1), (matrix,), (direction,))
+    _, tangent = product_and_tangent(matrix, direction, 3, 0.1)
     expected = central_difference(lambda m: best(m, 2), matrix, direction)
     np.testing.assert_allclose(tangent, expected, atol=1e-7)
 
@@ -121,25 +139,25 @@ def test_derivative_is_bounded_where_the_gap_closes(rng, values, dtype):
         matrix = with_values(rng, values).astype(dtype)
         direction = random_matrix(rng, (4, 4), dtype)
         for max_bond in (1, 2, 3):
-            _, tangent = jax.jvp(lambda m: split(m, max_bond), (matrix,), (direction,))
-            sizes = [float(jnp.linalg.norm(t)) for t in tangent[:2]]
-            assert max(sizes) <= 3 * float(jnp.linalg.norm(direction))
+            tangents = factors_and_tangents(matrix, direction, max_bond)[1]
+            sizes = [np.linalg.norm(tangent) for tangent in tangents]
+            assert max(sizes) <= 3 * np.linalg.norm(direction)
 
 
 def test_discarded_weight_is_constant_under_differentiation(rng):
     matrix, direction = random_matrix(rng, (4, 4)), random_matrix(rng, (4, 4))
-    _, tangent = jax.jvp(lambda m: split(m, 2)[2], (matrix,), (direction,))
-    assert tangent == 0
+    _, tangents = factors_and_tangents(matrix, direction, 2)
+    assert tangents[2] == 0
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_lq(rng, shape):
     matrix, direction = random_matrix(rng, shape), random_matrix(rng, shape)
-    lower, rows = lq(matrix)
+    values, tangents = lq_and_tangents(matrix, direction)
+    (lower, rows), (dlower, drows) = jax.tree.map(np.asarray, (values, tangents))
     np.testing.assert_allclose(lower @ rows, matrix, atol=1e-14)
     r = min(shape)
     np.testing.assert_allclose(rows @ rows.conj().T, np.eye(r), atol=1e-14)
-    _, (dlower, drows) = jax.jvp(lq, (matrix,), (direction,))
     tangent = dlower @ rows + lower @ drows
     if shape[0] <= shape[1]:
         np.testing.assert_allclose(tangent, direction, atol=1e-12)
@@ -152,13 +170,15 @@ def test_lq_below_full_rank(rng, rank):
     left, right = random_matrix(rng, (3, rank)), random_matrix(rng, (rank, 6))
     dleft, dright = random_matrix(rng, (3, rank)), random_matrix(rng, (rank, 6))
     direction = dleft @ right + left @ dright
-    (lower, rows), (dlower, drows) = jax.jvp(lq, (left @ right,), (direction,))
+    both = lq_and_tangents(left @ right, direction)
+    (lower, rows), (dlower, drows) = jax.tree.map(np.asarray, both)
     np.testing.assert_allclose(dlower @ rows + lower @ drows, direction, atol=1e-12)
 
 
 def quadratic(matrix, max_bond=2):
     """A real function of the product alone."""
-    image = product(matrix, max_bond)
+    isometry, rest, _ = split(matrix, max_bond)
+    image = isometry @ rest
     lower, rows = lq(image)
     weights = jnp.arange(image.size, dtype=float).reshape(image.shape)
     return jnp.sum(weights * jnp.abs(lower @ rows) ** 2)
@@ -167,20 +187,19 @@ def quadratic(matrix, max_bond=2):
 @pytest.mark.parametrize("shape", [(4, 4), (6, 4), (4, 6)])
 def test_reverse_equals_forward_under_jit_and_vmap(rng, shape):
     matrices, directions = (random_matrix(rng, (3, *shape)) for _ in range(2))
-    forward = [
-        jax.jvp(quadratic, (m,), (d,))[1]
-        for m, d in zip(matrices, directions, strict=True)
-    ]
+    forward = jax.jit(jax.vmap(lambda m, d: jax.jvp(quadratic, (m,), (d,))[1]))(
+        matrices, directions
+    )
     gradient = jax.jit(jax.vmap(jax.grad(quadratic)))(matrices)
     reverse = jnp.sum(gradient * directions, axis=(1, 2)).real
-    np.testing.assert_allclose(reverse, jnp.array(forward), rtol=1e-10)
+    np.testing.assert_allclose(reverse, forward, rtol=1e-10)
 
 
 def decompositions(jaxpr):
     """How often each decomposition occurs in a program, inner programs included."""
     names = [str(eqn.primitive) for eqn in jaxpr.eqns]
-    inner = jax.core.jaxprs_in_params
-    found = [n for n in names if n in ("svd", "householder_product", "eigh")]
+    inner = jax.extend.core.jaxprs_in_params
+    found = [n for n in names if n in ("svd", "qr")]
     for eqn in jaxpr.eqns:
         for sub in inner(eqn.params):
             found += decompositions(sub)
@@ -194,5 +213,6 @@ def test_saved_factors_are_not_computed_twice(rng):
         return len(decompositions(jax.make_jaxpr(jax.grad(function))(matrix).jaxpr))
 
     once = count(quadratic)
+    assert once == 3  # split, lq and the inverse in its derivative
     assert count(jax.checkpoint(quadratic, policy=save_factors)) == once
-    assert count(jax.checkpoint(quadratic)) == 2 * once
+    assert count(jax.checkpoint(quadratic)) > once

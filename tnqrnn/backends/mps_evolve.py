@@ -79,7 +79,11 @@ def _sweep_there_and_back(
     centre, truncation = state.centre, state.truncation
     for blocks, leftward in ((stage.right, False), (stage.left, True)):
         present = np.array([block is not None for block in blocks])
-        gates = unitaries_in_order(blocks, angles, str(centre.dtype)) if present.any() else None
+        gates = (
+            unitaries_in_order(blocks, angles, str(centre.dtype))
+            if present.any()
+            else None
+        )
         centre, passed, weights = sweep(
             centre, passed, gates, present, cutoff, leftward=leftward
         )

@@ -131,7 +131,9 @@ def _apply_one(
     return _truncate(cores, wide, centre, where.left, where.right, cutoff)
 
 
-def _apply_operators(operators: jax.Array, core: jax.Array, bit: jax.Array) -> jax.Array:
+def _apply_operators(
+    operators: jax.Array, core: jax.Array, bit: jax.Array
+) -> jax.Array:
     """Applies (r, 2, 2) operators to one bit of (left, physical): (r, chi, 2, chi)."""
     rows = core.reshape(-1, core.shape[-1])
     index = jnp.arange(len(rows))

@@ -154,7 +154,9 @@ def _carried(strings: Strings, state: MPSState, environments: jax.Array) -> jax.
         tuple(tuple(f for f in s if layout.site(f[0]) == site) for s in strings)
         for site in (0, layout.n_cores - 1)
     ]
-    environment = jnp.einsum("mic,id->mcd", _applied(ends[0], layout, head), head.conj())
+    environment = jnp.einsum(
+        "mic,id->mcd", _applied(ends[0], layout, head), head.conj()
+    )
     operators = np.stack(
         [
             np.stack([PAULIS[dict(s).get(qubit, "I")] for s in strings])

@@ -44,6 +44,12 @@ def save_factors(primitive: object, *args: object, **params: object) -> bool:
     return policy(primitive, *args, **params)
 
 
+def _saved(factor: jax.Array) -> jax.Array:
+    """Names a factor for policies: in parts, as JAX 0.10 cannot keep complex ones."""
+    real, imag = (checkpoint_name(part, FACTORS) for part in (factor.real, factor.imag))
+    return jax.lax.complex(real, imag)
+
+
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
 def split(
     theta: jax.Array, max_bond: int, cutoff: float = 0.0
@@ -87,7 +93,7 @@ def _left_basis(theta: jax.Array) -> jax.Array:
     """
     p, q = theta.shape
     square = jnp.pad(theta, ((0, 0), (0, max(0, p - q))))
-    return checkpoint_name(jnp.linalg.svd(square, full_matrices=False)[0], FACTORS)
+    return _saved(jnp.linalg.svd(square, full_matrices=False)[0])
 
 
 @split.defjvp
@@ -132,7 +138,7 @@ def lq(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 def _lq(matrix):
     basis, _ = jnp.linalg.qr(matrix.conj().T)
-    rows = checkpoint_name(basis.conj().T, FACTORS)
+    rows = _saved(basis.conj().T)
     return matrix @ rows.conj().T, rows
 
 
@@ -150,4 +156,4 @@ def _pseudo_inverse(matrix: jax.Array) -> jax.Array:
     resolved = values > _resolution(values)
     inverse = jnp.where(resolved, 1 / jnp.where(resolved, values, 1), 0)
     inverse = (right.conj().T * inverse[None, :].astype(matrix.dtype)) @ left.conj().T
-    return checkpoint_name(inverse, FACTORS)
+    return _saved(inverse)

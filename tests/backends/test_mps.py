@@ -1,0 +1,410 @@
+"""The MPS where bonds are really split: n > 2 log2(max_bond) + 1."""
+
+import dataclasses
+import functools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import references
+from jax.interpreters import ad
+from numpy_mps import NumpyMPS
+from tolerances import EXACT, FINITE_DIFFERENCE
+
+import tnqrnn as tq
+from tnqrnn.backends.mps_plan import plan, repeats
+from tnqrnn.backends.mps_state import Layout, MPSState
+from tnqrnn.backends.truncation import save_factors
+from tnqrnn.circuits import GATES, TOPOLOGIES
+
+EXACT_C128 = EXACT["complex128"]
+
+
+def random_state(n_qubits, rng):
+    psi = rng.normal(size=(2**n_qubits, 2)) @ np.array([1, 1j])
+    return psi / np.linalg.norm(psi)
+
+
+def roll_out(backend, ansatz, angles, state=None):
+    """Final state and readouts (T, 3n) after one circuit a row of angles (T, P)."""
+
+    def step(state, row):
+        state = backend.evolve(ansatz, row, state)
+        return state, backend.expectation("xyz", state)
+
+    start = backend.init(ansatz.n_qubits) if state is None else state
+    return jax.lax.scan(step, start, angles)
+
+
+def in_sweep_order(gates):
+    """A brickwork layer's gates as two sweeps apply them: the odd pairs downwards."""
+    pairs = [g for g in gates if len(g.qubits) == 2]
+    odd = [g for g in pairs if g.qubits[0] % 2]
+    return [g for g in gates if g not in odd] + odd[::-1]
+
+
+@pytest.mark.parametrize("max_bond", [2, 3, 4])
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+def test_truncated_evolution_against_an_independent_mps(topology, max_bond, rng):
+    n_qubits = 8
+    ansatz = tq.hardware_efficient(n_qubits, n_layers=1, topology=topology)
+    angles = rng.uniform(-np.pi, np.pi, (5, ansatz.n_params))
+    order = in_sweep_order if topology == "brickwork" else list
+    expected = NumpyMPS(n_qubits, max_bond)
+    for row in angles:
+        for gate in order(ansatz.gates):
+            local = range(len(gate.qubits))
+            matrix = references.gate(gate.name, local, row[gate.angle], len(local))
+            expected.apply(matrix, gate.qubits)
+    backend = tq.MPS(max_bond, dtype="complex128")
+    state, readouts = jax.jit(lambda a: roll_out(backend, ansatz, a))(angles)
+    psi = expected.vector()
+    np.testing.assert_allclose(backend.to_statevector(state), psi, atol=EXACT_C128)
+    strings = tq.parse_observables("xyz", n_qubits)
+    values = [references.expectation(psi, string) for string in strings]
+    np.testing.assert_allclose(readouts[-1], values, atol=EXACT_C128)
+    lost = backend.truncation(state)
+    assert expected.log_fidelity < -1e-4, "the test must truncate"
+    np.testing.assert_allclose(lost.log_fidelity, expected.log_fidelity, rtol=1e-8)
+    np.testing.assert_allclose(lost.discarded_weight, expected.discarded, atol=1e-12)
+    bound = min(2, expected.bound)
+    np.testing.assert_allclose(lost.readout_bound, bound, rtol=1e-4)
+
+
+def shallow(n_qubits=8):
+    """Every kind of gate that reaches far; bonds need at most 4 values."""
+    return tq.Ansatz(
+        n_qubits,
+        [
+            *(("ry", q, q) for q in range(n_qubits)),
+            ("swap", (7, 0)),
+            ("crx", (6, 1), 8),
+            ("rz", 1, 9),
+            ("swap", (2, 5)),
+            ("h", 4),
+            ("t", 6),
+            ("rzz", (5, 3), 10),
+            ("rx", 5, 11),
+        ],
+    )
+
+
+def test_a_result_that_fits_is_kept_whole_whatever_the_way_there(rng):
+    ansatz, exact = shallow(), tq.Statevector("complex128")
+    angles = jnp.asarray(rng.uniform(-np.pi, np.pi, (1, ansatz.n_params)))
+    backend = tq.MPS(4, dtype="complex128")
+    weights = jnp.asarray(rng.normal(size=24))
+
+    def loss(backend, angles):
+        state, readouts = roll_out(backend, ansatz, angles)
+        psi, lost = backend.to_statevector(state), backend.truncation(state)
+        return jnp.sum(readouts @ weights), (psi, lost)
+
+    run = jax.jit(jax.value_and_grad(loss, argnums=1, has_aux=True), static_argnums=0)
+    (_, (psi, lost)), gradient = run(backend, angles)
+    (_, (expected, _)), expected_gradient = run(exact, angles)
+    np.testing.assert_allclose(psi, expected, atol=EXACT_C128)
+    np.testing.assert_allclose(gradient, expected_gradient, atol=EXACT_C128)
+    assert lost.readout_bound < 1e-10
+
+
+def ghz(n):
+    return np.eye(2**n)[0] / np.sqrt(2) + np.eye(2**n)[-1] / np.sqrt(2)
+
+
+def bell_pairs(n):
+    pair, psi = np.array([1, 0, 0, 1]) / np.sqrt(2), np.ones(1)
+    for _ in range(n // 2):
+        psi = np.kron(psi, pair)
+    return psi
+
+
+def nested_bell_pairs(n):
+    """Qubit i with n-1-i for the inner two pairs: Schmidt values all equal."""
+    psi = np.zeros((2,) * n)
+    a, b = n // 2 - 2, n // 2 - 1
+    for i in (0, 1):
+        for j in (0, 1):
+            index = [0] * n
+            index[a] = index[n - 1 - a] = i
+            index[b] = index[n - 1 - b] = j
+            psi[tuple(index)] = 0.5
+    return psi.ravel()
+
+
+SPECIAL_STATES = {
+    "product": lambda n: np.eye(2**n)[0],
+    "ghz": ghz,
+    "bell": bell_pairs,
+    "nested": nested_bell_pairs,
+}
+SPECIAL_ANGLES = (0.0, np.pi / 2, np.pi)
+
+
+@pytest.mark.parametrize("max_bond", [1, 4])
+@pytest.mark.parametrize("dtype", EXACT)
+def test_special_states_and_angles(dtype, max_bond):
+    """Degenerate and vanishing Schmidt values: values right, gradients finite.
+
+    The gradient itself has no value to compare with where a gap closes or a rank rises;
+    that is declared in the docstring of MPS.
+    """
+    n_qubits = 8
+    ansatz = tq.hardware_efficient(n_qubits, n_layers=1)
+    backend, exact = tq.MPS(max_bond, dtype=dtype), tq.Statevector(dtype)
+
+    @jax.jit
+    def both(angles, state, psi):
+        def loss(angles):
+            moved, readouts = roll_out(backend, ansatz, angles, state)
+            return jnp.sum(readouts), (readouts, backend.truncation(moved))
+
+        expected = roll_out(exact, ansatz, angles, exact.from_statevector(psi))[1]
+        (_, aux), gradient = jax.value_and_grad(loss, has_aux=True)(angles)
+        return *aux, expected, gradient
+
+    compared = 0
+    for make in SPECIAL_STATES.values():
+        psi = jnp.asarray(make(n_qubits), dtype)
+        state = backend.from_statevector(psi)
+        for angle in SPECIAL_ANGLES:
+            angles = jnp.full((2, ansatz.n_params), angle, jnp.finfo(dtype).dtype)
+            readouts, lost, expected, gradient = both(angles, state, psi)
+            assert np.isfinite(gradient).all()
+            assert np.isfinite(readouts).all()
+            if lost.readout_bound < 1e-4:
+                compared += 1
+                np.testing.assert_allclose(readouts, expected, atol=20 * EXACT[dtype])
+    assert compared >= (2 if max_bond == 1 else 8)
+
+
+@pytest.mark.parametrize("pair", [(2, 3), (3, 4), (4, 5)])
+def test_infidelity_of_a_truncation_is_the_discarded_weight(pair, rng):
+    n_qubits, max_bond = 8, 4
+    backend = tq.MPS(max_bond, dtype="complex128")
+    before = backend.from_statevector(random_state(n_qubits, rng))
+    start = backend.truncation(before)
+    gate = tq.Ansatz(n_qubits, [("crx", pair, 0)])
+    after = backend.evolve(gate, jnp.array([1.3]), before)
+    exact = tq.Statevector("complex128")
+    expected = exact.evolve(
+        gate, jnp.array([1.3]), exact.from_statevector(backend.to_statevector(before))
+    )
+    overlap = jnp.vdot(exact.to_statevector(expected), backend.to_statevector(after))
+    lost = backend.truncation(after)
+    weights = lost.discarded_weight - start.discarded_weight
+    weight = weights[pair[0]]
+    assert weight > 1e-3, "the bond must bind"
+    assert np.count_nonzero(weights) == 1
+    infidelity = 1 - abs(overlap) ** 2
+    assert abs(infidelity / weight - 1) < 1e-6
+    gained = lost.log_fidelity - start.log_fidelity
+    np.testing.assert_allclose(gained, np.log1p(-weight), rtol=1e-10)
+    np.testing.assert_allclose(backend.norm(after), 1, atol=1e-12)
+
+
+@pytest.mark.parametrize("topology", ["chain", "ring"])
+def test_gradient_of_the_truncated_loss(topology, rng):
+    """Against central differences of the same loss, with a bond that binds."""
+    n_qubits, backend = 8, tq.MPS(4, dtype="complex128")
+    ansatz = tq.hardware_efficient(n_qubits, topology=topology)
+    weights = jnp.asarray(rng.normal(size=24))
+
+    def loss(angles):
+        state, readouts = roll_out(backend, ansatz, angles)
+        return jnp.sum(readouts @ weights), backend.truncation(state).log_fidelity
+
+    run = jax.jit(jax.value_and_grad(loss, has_aux=True))
+    angles = jnp.asarray(rng.uniform(-np.pi, np.pi, (3, ansatz.n_params)))
+    direction = jnp.asarray(rng.normal(size=angles.shape))
+    (_, log_fidelity), gradient = run(angles)
+    assert log_fidelity < -1e-3
+    expected = references.central_difference(lambda a: run(a)[0][0], angles, direction)
+    actual = float(jnp.vdot(gradient, direction))
+    assert abs(actual - expected) <= FINITE_DIFFERENCE * abs(expected)
+
+
+@pytest.mark.parametrize("max_bond", [1, 2, 3, 4, 5, 7])
+def test_reading_agrees_with_the_state_s_own_vector(max_bond, rng):
+    """Every reading against the vector of the same, truncated, state."""
+    n_qubits = 7
+    backend, exact = tq.MPS(max_bond, dtype="complex128"), tq.Statevector("complex128")
+    states = [backend.from_statevector(random_state(n_qubits, rng)) for _ in "ab"]
+    assert all(isinstance(state, MPSState) for state in states)
+    vectors = [exact.from_statevector(backend.to_statevector(s)) for s in states]
+    strings = ["I", "X0", "Y3", "Z6", "Y2 Z3", "X0 Z1", "X5 Y6", "X0 Y1 Z2 X3 Y4 Z5 X6"]
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def read(backend, a, b):
+        cuts = range(1, n_qubits)
+        return {
+            "neighbours": backend.expectation("xyz+zz", a),
+            "strings": backend.expectation([*strings, "Z1 Z5", "X0 X6", "Y4 Y0"], a),
+            "one far": backend.expectation(["Z2 Y6"], a),
+            "overlap": backend.overlap(a, b),
+            "norm": backend.norm(a),
+            "entropy": jnp.stack([backend.entropy(a, cut) for cut in cuts]),
+        }
+
+    actual, expected = read(backend, *states), read(exact, *vectors)
+    for what, value in actual.items():
+        np.testing.assert_allclose(value, expected[what], atol=1e-9, err_msg=what)
+    np.testing.assert_allclose(actual["norm"], 1, atol=EXACT_C128)
+
+
+def test_the_readout_bound_holds(rng):
+    n_qubits, ansatz = 6, tq.hardware_efficient(6, n_layers=1)
+    backend, exact = tq.MPS(3, dtype="complex128"), tq.Statevector("complex128")
+
+    @jax.jit
+    def gap(angles):
+        state, z = roll_out(backend, ansatz, angles)
+        return jnp.abs(z - roll_out(exact, ansatz, angles)[1])[-1], state.truncation
+
+    bounds = []
+    for scale in (0.1, 0.2, 0.4):
+        angles = scale * jnp.asarray(rng.normal(size=(4, ansatz.n_params)))
+        error, lost = gap(angles)
+        assert jnp.max(error) <= lost.readout_bound + 1e-12
+        bounds.append(float(lost.readout_bound))
+    assert 0 < min(bounds) < 1, "a bound of 2 says nothing"
+    assert n_qubits - 1 == len(lost.discarded_weight)
+
+
+def test_cutoff_discards_small_values_and_keeps_shapes(rng):
+    ansatz = tq.hardware_efficient(6, n_layers=1)
+    angles = 0.3 * jnp.asarray(rng.normal(size=(2, ansatz.n_params)))
+    whole, cut = (tq.MPS(4, cutoff=c, dtype="complex128") for c in (0.0, 0.05))
+    states = [roll_out(backend, ansatz, angles)[0] for backend in (whole, cut)]
+    assert eqx.tree_equal(*jax.eval_shape(lambda: states))
+    lost = [state.truncation.log_fidelity for state in states]
+    assert lost[1] < lost[0] - 1e-5
+    np.testing.assert_allclose(cut.norm(states[1]), 1, atol=1e-12)
+
+
+def test_a_vector_is_held_exactly_where_the_bond_suffices():
+    for n_qubits in range(1, 10):
+        for max_bond in range(1, 18):
+            state = jax.eval_shape(lambda n=n_qubits, c=max_bond: tq.MPS(c).init(n))
+            suffices = max_bond >= 2 ** (n_qubits // 2)
+            assert isinstance(state, MPSState) != suffices
+
+
+def random_circuit(n_qubits, n_gates, rng):
+    gates, angle = [], 0
+    for _ in range(n_gates):
+        name = rng.choice(sorted(GATES))
+        spec = GATES[name]
+        qubits = tuple(int(q) for q in rng.permutation(n_qubits)[: spec.n_qubits])
+        gates.append((name, qubits, angle if spec.has_angle else None))
+        angle += spec.has_angle
+    return tq.Ansatz(n_qubits, gates)
+
+
+@pytest.mark.parametrize("layout", [(4, 1), (6, 2), (9, 5), (12, 4)])
+def test_a_plan_keeps_every_gate_in_its_qubits_order(layout, rng):
+    for n_gates in (1, 5, 60):
+        ansatz = random_circuit(layout[0], n_gates, rng)
+        gates = []
+        for stage in plan(ansatz, Layout(*layout)):
+            blocks = [stage.head, *stage.singles, stage.tail, *stage.right, stage.turn]
+            blocks += stage.left[::-1]
+            gates += [g for block in blocks if block is not None for g in block.gates]
+            gates += stage.far
+        assert len(gates) == n_gates
+        for qubit in range(layout[0]):
+            wanted = [g for g in ansatz.gates if qubit in g.qubits]
+            assert [g for g in gates if qubit in g.qubits] == wanted
+
+
+def test_repeated_layers_are_found():
+    layer, index = repeats(tq.hardware_efficient(5, n_layers=3))
+    assert layer == tq.hardware_efficient(5, n_layers=1)
+    np.testing.assert_array_equal(index, np.arange(42).reshape(3, 14))
+    gates = [("rx", 0, 0), ("cnot", (0, 1)), ("rx", 0, 0), ("cz", (0, 1))]
+    shared = tq.Ansatz(2, gates)
+    layer, index = repeats(shared)
+    assert len(layer.gates) == 4 and index.shape == (1, 2)
+
+
+def program_size(n_qubits, n_steps, topology):
+    ansatz = tq.hardware_efficient(n_qubits, topology=topology)
+    loss = lambda a: jnp.sum(roll_out(tq.MPS(4), ansatz, a)[1])  # noqa: E731
+    angles = jax.ShapeDtypeStruct((n_steps, ansatz.n_params), "float32")
+    return jax.jit(jax.grad(loss)).lower(angles).as_text().count("\n")
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+def test_the_program_does_not_grow_with_the_chain_or_time(topology):
+    size = program_size(12, 4, topology)
+    assert program_size(24, 4, topology) <= 1.02 * size
+    if topology == "chain":
+        assert program_size(12, 64, topology) == size
+
+
+def test_a_long_chain_runs():
+    ansatz = tq.hardware_efficient(100, n_layers=1)
+    backend = tq.MPS(2)
+    angles = jnp.zeros((1, ansatz.n_params), jnp.float32).at[:, :100].set(1.0)
+    state, readouts = jax.jit(lambda a: roll_out(backend, ansatz, a))(angles)
+    expected = np.tile([np.sin(1), 0, np.cos(1)], 100)
+    np.testing.assert_allclose(readouts[0], expected, atol=1e-5)
+    assert state.rest.shape == (97, 2, 2, 2)
+
+
+def test_no_decomposition_is_differentiated_by_jax(monkeypatch, rng):
+    """JAX's own rules for them divide by gaps; here they would be an error."""
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("JAX differentiates a decomposition")
+
+    names = {"svd", "eig", "eigh", "qr"}
+    patched = [p for p in ad.primitive_jvps if p.name in names]
+    assert {p.name for p in patched} == names
+    for primitive in patched:
+        monkeypatch.setitem(ad.primitive_jvps, primitive, refuse)
+    with pytest.raises(AssertionError, match="JAX differentiates"):
+        jax.make_jaxpr(jax.grad(lambda m: jnp.linalg.qr(m)[1].sum()))(jnp.eye(2))
+    for ansatz in (tq.hardware_efficient(6, topology="ring"), shallow()):
+        backend = tq.MPS(3)
+
+        @jax.checkpoint
+        def loss(angles, ansatz=ansatz, backend=backend):
+            state, readouts = roll_out(backend, ansatz, angles)
+            return jnp.sum(readouts) + backend.entropy(state, 3) + backend.norm(state)
+
+        angles = jnp.zeros((2, ansatz.n_params), jnp.float32)
+        jax.make_jaxpr(jax.grad(loss))(angles)
+        policy = jax.checkpoint(loss, policy=save_factors)
+        jax.make_jaxpr(jax.vmap(jax.grad(policy)))(angles[None])
+
+
+def test_both_precisions_agree(rng):
+    ansatz = tq.hardware_efficient(8, topology="brickwork")
+    angles = rng.uniform(-0.5, 0.5, (2, ansatz.n_params))
+    values = {
+        dtype: roll_out(tq.MPS(4, dtype=dtype), ansatz, jnp.asarray(angles, real))
+        for dtype, real in (("complex64", "float32"), ("complex128", "float64"))
+    }
+    state, readouts = values["complex64"]
+    assert state.centre.dtype == "complex64" and readouts.dtype == "float32"
+    np.testing.assert_allclose(readouts, values["complex128"][1], atol=1e-5)
+
+
+def test_options_are_checked_and_kept():
+    backend = tq.MPS(4, cutoff=1e-6)
+    assert dataclasses.replace(backend, max_bond=8) == tq.MPS(8, 1e-6)
+    for options, message in (
+        ({"max_bond": 0}, "max_bond must be an integer >= 1, got 0"),
+        ({"max_bond": 2.0}, "max_bond must be an integer >= 1, got 2.0"),
+        ({"max_bond": 2, "cutoff": -1.0}, "cutoff must be a finite number in"),
+        ({"max_bond": 2, "dtype": "float32"}, "dtype must be one of"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            tq.MPS(**options)
+    with pytest.raises(ValueError, match="b must have the max_bond of a"):
+        backend.overlap(backend.init(8), tq.MPS(2).init(8))
+    with pytest.raises(MemoryError, match="max_bond=1048576: a state of 64 qubits"):
+        tq.MPS(2**20).init(64)
