@@ -11,7 +11,6 @@ from study_runs import Settings, power
 
 from tnqrnn.records import read_json, write_json
 from tnqrnn.study import (
-    Chart,
     Column,
     Groups,
     Study,
@@ -20,6 +19,7 @@ from tnqrnn.study import (
     mean_interval,
     plot_against_axis,
     plot_against_index,
+    publish,
     save_dataset,
     summary_table,
     to_dataset,
@@ -123,11 +123,10 @@ def test_a_table_has_a_row_for_each_group_that_ran(study):
 
 
 def axis_chart(study, **options):
-    figure = plot_against_axis(
+    return plot_against_axis(
         study.dataset(), "value", x="x", groups=GROUPS, over="seed",
-        labels=("x", "value"), **options,
+        title="Value & more", caption="All.", labels=("x", "value"), **options,
     )  # fmt: skip
-    return Chart("value", "Value & more", "Caption.", figure)
 
 
 def test_an_axis_figure_draws_every_run_and_the_mean(study):
@@ -150,15 +149,18 @@ def test_the_frame_holds_every_run_and_respects_limits(study):
 
 
 def test_an_index_figure_has_a_panel_for_each_value(study):
-    figure = plot_against_index(
+    chart = plot_against_index(
         study.dataset(), "curve", dim="step", panels="x", groups=GROUPS, over="seed",
-        labels=("step", "curve"), panel_title="x = {value}",
+        title="Curve", caption="All.", labels=("step", "curve"),
+        panel_title="x = {value}", log=True,
     )  # fmt: skip
+    figure = chart.figure
     visible = [axes for axes in figure.axes if axes.get_visible()]
     assert [axes.get_title() for axes in visible] == ["x = 1", "x = 2", "x = 3"]
     assert [text.get_text() for text in figure.legends[0].texts] == ["A", "B"]
     mean = visible[2].lines[0].get_ydata()
-    np.testing.assert_allclose(mean, np.arange(3) * (9 + 9.61) / 2)
+    np.testing.assert_allclose(mean[1:], np.arange(1, 3) * 9.3)
+    assert "Geometric mean of 2 seeds" in chart.caption
 
 
 def test_a_group_looks_the_same_in_every_figure():
@@ -170,6 +172,7 @@ def test_a_group_looks_the_same_in_every_figure():
 
 def test_words_name_the_interval(study):
     dataset = study.dataset()
+    assert "Mean of 2 seeds, 95% Student t" in axis_chart(study).caption
     assert "Mean of 2 seeds, 95% Student t" in interval_words(dataset, "seed")
     assert "Geometric mean" in interval_words(dataset, "seed", log=True)
     assert "no interval" in interval_words(dataset.isel(seed=[0]), "seed")
@@ -217,3 +220,13 @@ def test_a_report_counts_runs_of_different_origin(study, tmp_path):
 def test_a_picture_is_the_same_each_time(study):
     assert axis_chart(study).image("svg") == axis_chart(study).image("svg")
     assert axis_chart(study).image("png").startswith(b"\x89PNG")
+
+
+def test_publish_writes_data_pictures_and_report(study, tmp_path):
+    report = publish(
+        study, title="t", summary="s", table=Table(["kind"], [["a"]]),
+        table_caption="c", charts=[axis_chart(study)],
+    )  # fmt: skip
+    written = {path.name for path in (tmp_path / "study").glob("*.*")}
+    assert written == {"study.json", "results.nc", "results.csv", "report.html"}
+    assert (report.parent / "figures" / "value.png").stat().st_size > 1000

@@ -10,6 +10,7 @@ The drawing half loads matplotlib and xarray, so it is imported on first use.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from tnqrnn.study.execution import usable_cores
 from tnqrnn.study.points import grid_points
 from tnqrnn.study.study import Outcome, Study
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
         plot_against_axis,
         plot_against_index,
     )
-    from tnqrnn.study.report import write_report
+    from tnqrnn.study.report import publish, write_report
     from tnqrnn.study.statistics import Interval, mean_interval
     from tnqrnn.study.tables import Column, Table, summary_table
 
@@ -39,9 +40,11 @@ __all__ = [
     "mean_interval",
     "plot_against_axis",
     "plot_against_index",
+    "publish",
     "save_dataset",
     "summary_table",
     "to_dataset",
+    "usable_cores",
     "write_report",
 ]
 
@@ -54,7 +57,7 @@ _LATER = {
         "plot_against_axis",
         "plot_against_index",
     ),
-    "report": ("write_report",),
+    "report": ("publish", "write_report"),
     "statistics": ("Interval", "mean_interval"),
     "tables": ("Column", "Table", "summary_table"),
 }

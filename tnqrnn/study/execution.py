@@ -64,6 +64,13 @@ class Job:
         return self.directory / "failures" / f"{point_key(point)}.json"
 
 
+def usable_cores() -> int:
+    """The number of cores this process may use, a good number of workers."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def perform(job: Job, point: Point) -> str | None:
     """Computes one point and writes its record, or its traceback if it fails.
 

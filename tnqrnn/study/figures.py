@@ -8,6 +8,7 @@ state or needs a screen.
 import dataclasses
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -15,8 +16,9 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from tnqrnn.records import write_atomic
 from tnqrnn.study.statistics import mean_interval
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -66,6 +68,13 @@ class Chart:
             self.figure.savefig(buffer, format=kind, dpi=200, metadata=metadata)
         return buffer.getvalue()
 
+    def save(self, directory: str | Path) -> Path:
+        """Writes the picture to ``directory/<name>.png`` and returns that path."""
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        path = Path(directory) / f"{self.name}.png"
+        write_atomic(path, self.image("png"))
+        return path
+
 
 @dataclasses.dataclass(frozen=True)
 class Groups:
@@ -103,11 +112,14 @@ def plot_against_axis(
     x: str,
     groups: Groups,
     over: str,
+    title: str,
+    caption: str,
     labels: tuple[str, str],
     scale: float = 1.0,
     log: bool = False,
     limits: Limits = (None, None),
-) -> Figure:
+    span: float = 0.0,
+) -> Chart:
     """Draws a scalar metric against an axis: runs as points, mean and interval.
 
     Args:
@@ -116,13 +128,16 @@ def plot_against_axis(
         x: the horizontal axis, numbers.
         groups: the curves.
         over: the dimension of repetition.
+        title: of the chart.
+        caption: what is drawn; dots or thin lines, mean and interval are added.
         labels: of the horizontal and the vertical axis, with units.
         scale: factor from the variable's unit to the label's.
         log: logarithmic vertical axis, with geometric means.
         limits: bounds that the quantity cannot cross; no interval is drawn beyond.
+        span: least height of a linear frame, so that rounding is not blown up.
 
     Returns:
-        A figure of 5.6 by 3.9 inches.
+        A chart of 5.6 by 3.9 inches, named after the metric.
     """
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(5.6, 3.9), layout="constrained")
@@ -132,16 +147,19 @@ def plot_against_axis(
         gap = (
             float(np.min(np.diff(np.unique(positions)))) if len(positions) > 1 else 1.0
         )
+        step = 0.07 * gap
         for index, value in enumerate(shown):
             values = dataset[metric].sel({groups.dim: value}).transpose(x, over) * scale
-            at = positions + 0.07 * gap * (index - (len(shown) - 1) / 2)
-            _draw_runs(axes, at, values, over, groups, value, log, limits)
+            at = positions + step * (index - (len(shown) - 1) / 2)
+            _draw_runs(axes, at, values, over, groups, value, log, limits, step)
         axes.set_xticks(positions, [f"{v:g}" for v in positions])
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
-        _frame(axes, dataset[metric].sel({groups.dim: shown}) * scale, log, limits)
+        drawn = dataset[metric].sel({groups.dim: shown}) * scale
+        _frame(axes, drawn, log, limits, span)
         figure.legend(loc="outside upper center", ncols=min(3, max(1, len(shown))))
-    return figure
+    words = f"{caption} Dots: runs. {interval_words(dataset, over, log=log)}"
+    return Chart(metric, title, words, figure)
 
 
 def plot_against_index(
@@ -152,10 +170,12 @@ def plot_against_index(
     panels: str,
     groups: Groups,
     over: str,
+    title: str,
+    caption: str,
     labels: tuple[str, str],
     panel_title: str = "{value}",
     log: bool = False,
-) -> Figure:
+) -> Chart:
     """Draws an array metric against its own dimension, one panel a value of ``panels``.
 
     Args:
@@ -165,18 +185,21 @@ def plot_against_index(
         panels: the dimension that makes small multiples with common axes.
         groups: the curves.
         over: the dimension of repetition.
+        title: of the chart.
+        caption: what is drawn; dots or thin lines, mean and interval are added.
         labels: of the horizontal and the vertical axis, with units.
         panel_title: format with ``{value}``.
         log: logarithmic vertical axis, with geometric means.
 
     Returns:
-        A figure of two panels a row.
+        A chart of two panels a row (three if they are odd in number), named after
+        the metric.
     """
     values = dataset[panels].values
-    columns = min(2, len(values))
+    columns = min(len(values), 3 if len(values) % 2 else 2)
     rows = -(-len(values) // columns)
     with matplotlib.rc_context(_STYLE):
-        size = (3.1 * columns + 0.6, 2.3 * rows + 0.9)
+        size = ((3.1 if columns < 3 else 2.5) * columns + 0.6, 2.3 * rows + 0.9)
         figure = Figure(figsize=size, layout="constrained")
         grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         shown = _shown(dataset[metric], groups)
@@ -187,10 +210,13 @@ def plot_against_index(
                     axes, part.sel({groups.dim: group}), dim, over, groups, group, log
                 )
             axes.set_title(panel_title.format(value=value))
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+            axes.xaxis.set_major_locator(
+                MaxNLocator(nbins=6, integer=True, min_n_ticks=1)
+            )
         _frame(grid.flat[0], dataset[metric].sel({groups.dim: shown}), log)
-        for axes in grid.flat[len(values) :]:
-            axes.set_visible(False)
+        for index, axes in enumerate(grid.flat):
+            axes.set_visible(index < len(values))
+            axes.tick_params(labelbottom=index + columns >= len(values))
         figure.supxlabel(labels[0], fontsize=10)
         figure.supylabel(labels[1], fontsize=10)
         drawn = [axes.get_legend_handles_labels() for axes in grid.flat]
@@ -202,7 +228,8 @@ def plot_against_index(
             loc="outside upper center",
             ncols=min(3, max(1, len(unique))),
         )
-    return figure
+    words = f"{caption} Thin lines: runs. {interval_words(dataset, over, log=log)}"
+    return Chart(metric, title, words, figure)
 
 
 def interval_words(dataset: xr.Dataset, over: str, *, log: bool = False) -> str:
@@ -236,12 +263,13 @@ def _draw_runs(
     value: Any,
     log: bool,
     limits: Limits,
+    step: float,
 ) -> None:
     style = groups.style(value)
     mean, low, high, _ = mean_interval(values, over, log=log)
     low, high = low.clip(*limits), high.clip(*limits)
-    repeated = np.repeat(at[:, None], values.sizes[over], axis=1)
-    axes.scatter(repeated, values, s=9, color=style["color"], alpha=0.45, linewidths=0)
+    beside = np.repeat(at[:, None] + 0.25 * step, values.sizes[over], axis=1)
+    axes.scatter(beside, values, s=8, color=style["color"], alpha=0.6, linewidths=0)
     here = mean.notnull().values
     axes.plot(
         at[here], mean.values[here], ms=5, lw=1.4, label=groups.labels[value], **style
@@ -271,7 +299,11 @@ def _draw_band(
 
 
 def _frame(
-    axes: Axes, values: xr.DataArray, log: bool, limits: Limits = (None, None)
+    axes: Axes,
+    values: xr.DataArray,
+    log: bool,
+    limits: Limits = (None, None),
+    span: float = 0.0,
 ) -> None:
     """Frames the runs, not the intervals, which may be many times longer."""
     drawn = values.values[np.isfinite(values.values)]
@@ -282,10 +314,16 @@ def _frame(
         return
     low, high = float(drawn.min()), float(drawn.max())
     pad = 0.25 * (high - low) or 0.1 * abs(high) or 1.0
+    least = 1.0 if log else span  # a decade at least
+    pad = max(pad, (least - (high - low)) / 2)
     bottom, top = low - pad, high + pad
     if log:
+        if top - bottom < 2:
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
         bottom, top = 10**bottom, 10**top
-    least, most = limits
+    floor, ceiling = limits
     edge = 0.02 * (top - bottom)  # a point on a limit is drawn whole
-    bottom = bottom if least is None else max(bottom, least - edge)
-    axes.set_ylim(bottom, top if most is None else min(top, most + edge))
+    bottom = bottom if floor is None else max(bottom, floor - edge)
+    axes.set_ylim(bottom, top if ceiling is None else min(top, ceiling + edge))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tnqrnn.records import write_atomic
+from tnqrnn.study.dataset import save_dataset
 from tnqrnn.study.figures import Chart
 from tnqrnn.study.study import Study
 from tnqrnn.study.tables import Table
@@ -96,6 +97,30 @@ def write_report(
     ]
     page = _PAGE.format(title=_text(title), width=620, body="\n".join(sections))
     write_atomic(Path(path), page.encode())
+
+
+def publish(study: Study, *, charts: Sequence[Chart], **words: Any) -> Path:
+    """Writes all that a study's directory shows: data, pictures and the report.
+
+    These are ``results.nc``, ``results.csv`` (`save_dataset`), ``figures/*.png`` and
+    ``report.html``.
+
+    Args:
+        study: with at least one finished run.
+        charts: figures in order.
+        **words: the other arguments of `write_report`.
+
+    Returns:
+        The report's path.
+    """
+    dataset = study.dataset()
+    for suffix in (".nc", ".csv"):
+        save_dataset(dataset, study.directory / f"results{suffix}")
+    for chart in charts:
+        chart.save(study.directory / "figures")
+    path = study.directory / "report.html"
+    write_report(path, study, charts=charts, **words)
+    return path
 
 
 def command() -> str:

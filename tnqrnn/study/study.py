@@ -58,13 +58,14 @@ class Study:
             ``{"gradient_norm": ("time_step",)}``; other arrays get names of their own.
 
     >>> import dataclasses, tempfile
+    >>> from pathlib import Path
     >>> @dataclasses.dataclass(frozen=True)
     ... class Settings:
     ...     power: int = 2
     >>> def run(point, settings):
     ...     return {"value": point["x"] ** settings.power}
     >>> with tempfile.TemporaryDirectory() as directory:
-    ...     study = Study("powers", {"x": [1, 2, 3]}, run, Settings(), directory)
+    ...     study = Study("powers", {"x": [1, 2, 3]}, run, Settings(), Path(directory))
     ...     outcome = study.execute(progress=False)
     ...     study.dataset()["value"].values.tolist()
     [1, 4, 9]
@@ -74,7 +75,7 @@ class Study:
     axes: Grid | Sequence[Grid]
     run: Callable[[Point, Any], Mapping[str, Any]]
     settings: Any
-    directory: str | Path
+    directory: Path
     skip: Callable[[Point], bool] | None = None
     dims: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 

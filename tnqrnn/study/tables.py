@@ -17,12 +17,14 @@ class Column(NamedTuple):
         label: the column's heading, with the unit.
         scale: factor from the variable's unit to the heading's.
         digits: after the decimal point.
+        interval: whether the interval is given.
     """
 
     metric: str
     label: str
     scale: float = 1.0
     digits: int = 2
+    interval: bool = True
 
 
 class Table(NamedTuple):
@@ -75,16 +77,17 @@ def summary_table(
     rows = []
     for g in np.flatnonzero(runs):
         cells = [
-            _cell(mean[g] * c.scale, half[g] * c.scale, c.digits)
+            _cell(c, mean[g] * c.scale, half[g] * c.scale)
             for c, mean, half in zip(columns, means, halves, strict=True)
         ]
         rows.append([*map(str, groups[g]), *cells, str(runs[g])])
     return Table([*by, *(c.label for c in columns), f"{over}s"], rows)
 
 
-def _cell(mean: float, half: float, digits: int) -> str:
+def _cell(column: Column, mean: float, half: float) -> str:
     if np.isnan(mean):
         return "–"
-    if np.isnan(half):
-        return f"{mean:.{digits}f}"
-    return f"{mean:.{digits}f} ± {half:.{digits}f}"
+    text = f"{mean:.{column.digits}f}"
+    if column.interval and not np.isnan(half):
+        text += f" ± {half:.{column.digits}f}"
+    return text

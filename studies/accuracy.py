@@ -1,0 +1,295 @@
+"""Does a QRNN gain from more qubits, and what does an MPS lose against exact states?
+
+Trains classifiers of handwritten digits over number of qubits x model x seed and writes
+records, a table, figures and a report:
+
+    python studies/accuracy.py --preset quick
+
+Interrupted and started again, it goes on with the runs that are missing.
+"""
+
+import dataclasses
+import functools
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+import tyro
+
+import tnqrnn as tq
+from tnqrnn.diagnostics import gradient_norms
+from tnqrnn.study import (
+    Chart,
+    Column,
+    Groups,
+    Study,
+    plot_against_axis,
+    plot_against_index,
+    publish,
+    summary_table,
+    usable_cores,
+)
+
+MODEL = r"statevector|mps-[1-9]\d*|rnn|lstm|gru"
+RUNS = Path(__file__).parents[1] / "runs"
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What all runs share."""
+
+    epochs: int
+    by: str = "row"  # 8 steps of 8 pixels; "pixel" is 64 steps of 1
+    batch_size: int = 64
+    learning_rate: float = 1e-2
+    n_layers: int = 2
+    controller: int = 64  # size of the hidden layer
+    data_dir: str | None = dataclasses.field(default=None, metadata={"identity": False})
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Accuracy on handwritten digits against qubits, representation and seed."""
+
+    preset: Literal["tiny", "quick", "full"] = "quick"
+    """Size of the study; the next four replace parts of it."""
+    n_qubits: tuple[int, ...] | None = None
+    """Numbers of qubits."""
+    models: tuple[str, ...] | None = None
+    """statevector, mps-CHI, rnn, lstm, gru; classical ones are as large as the QRNN."""
+    seeds: int | None = None
+    """Number of seeds, counted from 0."""
+    epochs: int | None = None
+    """Passes over the training images."""
+    by: Literal["row", "pixel"] = "row"
+    """8 time steps of 8 pixels or 64 of one."""
+    out: Path | None = None
+    """Directory of the results; runs/accuracy/PRESET by default."""
+    workers: int = usable_cores()
+    """Runs at a time, each in a process of one thread."""
+    data_dir: str | None = None
+    """Folder of data sets; digits come with scikit-learn and need none."""
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": dict(
+        n_qubits=(2,), models=("statevector", "mps-2", "lstm"), seeds=2, epochs=1
+    ),
+    "quick": dict(
+        n_qubits=(2, 4, 6), models=("statevector", "mps-4"), seeds=2, epochs=10
+    ),
+    "full": dict(
+        n_qubits=(2, 4, 6, 8),
+        models=("statevector", "mps-16", "mps-2", "lstm", "gru"),
+        seeds=5,
+        epochs=60,
+    ),
+}
+
+DIMS = {name: ("epoch",) for name in ("train_loss", "valid_loss", "valid_accuracy")} | {
+    f"gradient_{of}_{when}": ("time_step",)
+    for of in ("inputs", "angles")
+    for when in ("before", "after")
+}
+
+
+def build(
+    name: str, n_qubits: int, seed: int, task: Any, settings: Settings
+) -> tq.SequenceClassifier:
+    """A model by name; a classical one is as large as the QRNN of n_qubits."""
+    keys = jax.random.split(jax.random.key(seed))
+    size = task.input_size
+    ansatz = tq.hardware_efficient(n_qubits, n_layers=settings.n_layers)
+    controller = tq.Controller(hidden=(settings.controller,))
+    cell = tq.QRNNCell(size, ansatz, controller=controller, key=keys[0])
+    model = tq.SequenceClassifier(cell, task.n_classes, key=keys[1])
+    if name == "statevector":
+        return model
+    if name.startswith("mps-"):
+        return model.with_backend(tq.MPS(int(name.removeprefix("mps-"))))
+    hidden_size = tq.cells.matched_hidden_size(
+        name,
+        input_size=size,
+        n_classes=task.n_classes,
+        n_params=tq.cells.parameter_count(model),
+    )
+    classical = tq.cells.KINDS[name](size, hidden_size, key=keys[0])
+    return tq.SequenceClassifier(classical, task.n_classes, key=keys[1])
+
+
+def run(point: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """Trains and measures one model."""
+    task = tq.load_task("digits", settings.data_dir, by=settings.by)
+    model = build(point["model"], point["n_qubits"], point["seed"], task, settings)
+    fitted = tq.fit(
+        model,
+        task,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        seed=point["seed"],
+        progress=False,
+    )
+    trained: Any = fitted.model
+    scores = tq.evaluate(trained, task.test)
+    metrics: dict[str, Any] = {
+        "test_accuracy": scores["accuracy"],
+        "test_loss": scores["loss"],
+        "best_epoch": fitted.best_epoch,
+        "n_params": tq.cells.parameter_count(model),
+        "seconds_per_step": fitted.seconds_per_step,
+        "compile_seconds": fitted.compile_seconds,
+    }
+    for name in ("train_loss", "valid_loss", "valid_accuracy"):
+        metrics[name] = fitted.history[name]
+    size = settings.batch_size
+    probe = task.valid.inputs[:size], task.valid.targets[:size]
+    for when, one in (("before", model), ("after", trained)):
+        norms = gradient_norms(one, *probe)
+        metrics[f"gradient_inputs_{when}"] = norms.inputs
+        metrics[f"gradient_parameters_{when}"] = norms.parameters
+        if norms.angles is not None:
+            metrics[f"gradient_angles_{when}"] = norms.angles
+    _, rollout = trained.rollout(task.test.inputs)
+    if rollout.truncation is not None:
+        last = jax.tree.map(lambda leaf: np.asarray(leaf)[:, -1], rollout.truncation)
+        metrics["log_fidelity"] = last.log_fidelity.mean()
+        metrics["infidelity"] = np.mean(-np.expm1(last.log_fidelity))
+        metrics["readout_bound"] = last.readout_bound.mean()
+        metrics["discarded_weight"] = last.discarded_weight.sum(axis=1).mean()
+        exact = tq.evaluate(trained.with_backend(tq.Statevector()), task.test)
+        metrics["exact_accuracy"] = exact["accuracy"]
+        metrics["exact_minus_own_accuracy"] = exact["accuracy"] - scores["accuracy"]
+    return metrics
+
+
+def label(model: str) -> str:
+    """A model's name in legends."""
+    if model.startswith("mps-"):
+        return f"MPS, χ = {model.removeprefix('mps-')}"
+    return {"statevector": "Statevector (exact)"}.get(model, model.upper())
+
+
+COLUMNS = (
+    Column("test_accuracy", "test accuracy, %", 100, 1),
+    Column("exact_accuracy", "on exact states, %", 100, 1),
+    Column("test_loss", "test loss, nats", 1, 3),
+    Column("infidelity", "infidelity, %", 100, 2),
+    Column("seconds_per_step", "step, ms", 1e3, 1),
+    Column("compile_seconds", "compile, s", 1, 1, interval=False),
+    Column("n_params", "parameters", 1, 0, interval=False),
+    Column("peak_memory_bytes", "memory, MiB", 2**-20, 0, interval=False),
+)
+
+
+def draw(dataset: Any) -> list[Chart]:
+    """The study's figures, from its dataset alone."""
+    models = dataset["model"].values.tolist()
+    classical = [model for model in models if model in tq.cells.KINDS]
+    groups = Groups("model", {m: label(m) for m in models}, references=classical)
+    by_qubits = functools.partial(
+        plot_against_axis, dataset, x="n_qubits", groups=groups, over="seed"
+    )
+    by_step = functools.partial(
+        plot_against_index,
+        dataset,
+        panels="n_qubits",
+        panel_title="n = {value}",
+        groups=groups,
+        over="seed",
+        log=True,
+    )
+    charts = [
+        by_qubits(
+            "test_accuracy",
+            title="Test accuracy",
+            caption="360 test images, at the epoch that validation chose. Grey: "
+            "classical cells with as many parameters as the QRNN.",
+            labels=("qubits n", "test accuracy, %"),
+            scale=100,
+            limits=(0, 100),
+        ),
+        by_step(
+            "valid_loss",
+            title="Validation loss",
+            caption="180 validation images.",
+            dim="epoch",
+            labels=("epoch", "cross entropy, nats"),
+        ),
+    ]
+    charts += [
+        by_step(
+            f"gradient_{of}_{when}",
+            title=f"Gradient by the {of}, {when} training",
+            caption="Norm for each of 64 validation images, mean over images.",
+            dim="time_step",
+            labels=("time step t", f"mean ‖∂L/∂{symbol}‖"),
+        )
+        for of, symbol in (("inputs", "xₜ"), ("angles", "θₜ"))
+        for when in ("before", "after")
+        if f"gradient_{of}_{when}" in dataset
+    ]
+    if "infidelity" in dataset:
+        charts.append(
+            by_qubits(
+                "infidelity",
+                title="Truncation",
+                caption="1 − exp(Σ ln kept weight), mean over the test images.",
+                labels=("qubits n", "1 − fidelity at the last step, %"),
+                scale=100,
+                limits=(0, 100),
+                span=0.1,
+            )
+        )
+    charts.append(
+        by_qubits(
+            "seconds_per_step",
+            title="Time of a training step",
+            caption="Loss, gradient and update for one batch; median over epochs.",
+            labels=("qubits n", "seconds per step"),
+            log=True,
+        )
+    )
+    return charts
+
+
+def main(arguments: Arguments) -> int:
+    """Runs what is missing, then writes table, figures and report."""
+    given = {name: getattr(arguments, name) for name in PRESETS[arguments.preset]}
+    given = {name: value for name, value in given.items() if value is not None}
+    chosen = PRESETS[arguments.preset] | given
+    for model in chosen["models"]:
+        if not re.fullmatch(MODEL, model):
+            raise ValueError(f"models must be of the form {MODEL}, got {model!r}.")
+    axes = {
+        "seed": range(chosen["seeds"]),  # outermost: time left is known after a seed
+        "n_qubits": chosen["n_qubits"],
+        "model": chosen["models"],
+    }
+    settings = Settings(chosen["epochs"], by=arguments.by, data_dir=arguments.data_dir)
+    directory = arguments.out or RUNS / "accuracy" / arguments.preset
+    study = Study("accuracy", axes, run, settings, directory, dims=DIMS)
+    outcome = study.execute(workers=arguments.workers)
+    if not study.records():
+        return 1
+    dataset = study.dataset()
+    table = summary_table(dataset, COLUMNS, by=("model", "n_qubits"), over="seed")
+    caption = "Mean ± half-width of the 95% Student t interval over seeds."
+    report = publish(
+        study,
+        title="Accuracy on handwritten digits against the number of qubits",
+        summary=__doc__.splitlines()[0],
+        table=table,
+        table_caption=caption,
+        charts=draw(dataset),
+    )
+    print(f"\n{table}\n\n{caption}\nReport: {report}")
+    return 1 if outcome.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Arguments)))

@@ -1,0 +1,64 @@
+"""Each study script, end to end at its smallest size."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+ROOT = Path(__file__).parents[1]
+
+
+def run_script(name, *arguments):
+    return subprocess.run(
+        [sys.executable, str(ROOT / "studies" / name), *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "JAX_ENABLE_X64": "0"},
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+
+
+def times_of_records(directory):
+    files = (directory / "records").glob("*.json")
+    return {path.name: path.stat().st_mtime_ns for path in files}
+
+
+@pytest.mark.slow
+def test_accuracy(tmp_path):
+    tiny = ("accuracy.py", "--preset", "tiny", "--workers", 1, "--out", tmp_path)
+    done = run_script(*tiny)
+    assert done.returncode == 0, done.stderr
+    assert f"Report: {tmp_path / 'report.html'}" in done.stdout
+    rows = re.findall(r"^(statevector|mps-2|lstm) +2 .* 2$", done.stdout, re.MULTILINE)
+    assert rows == ["statevector", "mps-2", "lstm"]
+
+    with xr.open_dataset(tmp_path / "results.nc", engine="h5netcdf") as read:
+        dataset = read.load()
+    assert dict(dataset.sizes) == {
+        "seed": 2, "n_qubits": 1, "model": 3, "time_step": 8, "epoch": 1
+    }  # fmt: skip
+    assert dataset["test_accuracy"].notnull().all()
+    assert (dataset["gradient_inputs_before"] > 0).all()
+    quantum = dataset.sel(model=["statevector", "mps-2"])
+    assert (quantum["gradient_angles_after"] > 0).all()
+    exact, mps = (quantum.sel(model=name) for name in ("statevector", "mps-2"))
+    np.testing.assert_allclose(mps["test_loss"], exact["test_loss"], rtol=1e-3)
+    assert (mps["infidelity"] < 1e-5).all()
+    lstm = dataset["n_params"].sel(model="lstm")
+    assert (abs(lstm / exact["n_params"] - 1) < 0.1).all()
+    names = {path.name for path in (tmp_path / "figures").glob("*.png")}
+    assert {"test_accuracy.png", "valid_loss.png", "infidelity.png"} <= names
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("data:image/svg+xml;base64,") == len(names)
+    assert "6 of 6 runs finished" in page and "--preset tiny" in page
+
+    before = times_of_records(tmp_path)
+    again = run_script(*tiny)
+    assert again.returncode == 0 and times_of_records(tmp_path) == before
+    other = run_script(*tiny, "--epochs", 2)
+    assert other.returncode != 0 and "settings.epochs must be 2, got 1" in other.stderr
