@@ -86,7 +86,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         n_qubits=(2, 4, 6, 8),
         models=("statevector", "mps-16", "mps-2", "lstm", "gru"),
         seeds=5,
-        epochs=60,
+        epochs=40,
     ),
 }
 

@@ -20,7 +20,6 @@ from tnqrnn.backends.mps_evolve import evolve
 from tnqrnn.backends.mps_state import Layout, MPSState
 from tnqrnn.backends.mps_sweeps import record, sweep, truncated_split
 from tnqrnn.backends.statevector import Statevector, StatevectorState
-from tnqrnn.backends.truncation import save_factors
 from tnqrnn.checks import check_int, check_memory, check_number, real_dtype
 from tnqrnn.circuits import (
     Ansatz,
@@ -73,7 +72,6 @@ class MPS(AbstractBackend):
     cutoff: float
     exact: ClassVar[bool] = False
     gradients: ClassVar[tuple[str, ...]] = ("checkpoint", "store")
-    checkpoint_policy = staticmethod(save_factors)
 
     def __init__(
         self, max_bond: int, cutoff: float = 0.0, dtype: str = "complex64"
