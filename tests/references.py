@@ -82,7 +82,8 @@ def parameter_shift(function: Callable, angles: np.ndarray) -> np.ndarray:
     Eigenvalue differences of a controlled rotation's generator are 0, 1/2 and 1
     [anselmetti2021].
     """
-    plus, minus = (np.sqrt(2) + 1) / (4 * np.sqrt(2)), (np.sqrt(2) - 1) / (4 * np.sqrt(2))
+    root = np.sqrt(2)
+    plus, minus = (root + 1) / (4 * root), (root - 1) / (4 * root)
     gradient = np.zeros(len(angles))
     for i in range(len(angles)):
         for shift, weight in ((np.pi / 2, plus), (3 * np.pi / 2, -minus)):

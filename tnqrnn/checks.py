@@ -18,7 +18,9 @@ import psutil
 _REAL = {"complex64": "float32", "complex128": "float64"}
 
 
-def check_int(name: str, value: Any, *, minimum: int, maximum: int | None = None) -> int:
+def check_int(
+    name: str, value: Any, *, minimum: int, maximum: int | None = None
+) -> int:
     """Returns ``value`` as an ``int`` in ``[minimum, maximum]``.
 
     Raises:
@@ -106,7 +108,7 @@ def check_dtype(dtype: Any) -> str:
         ValueError: an unknown name, or ``complex128`` without JAX's 64-bit mode.
     """
     check_choice("dtype", dtype, _REAL)
-    if dtype == "complex128" and not jax.config.jax_enable_x64:
+    if dtype == "complex128" and not jax.config.read("jax_enable_x64"):
         raise ValueError(
             "dtype must be 'complex64' while JAX's 64-bit mode is off, got "
             "'complex128'. Switch the mode on before anything else: "

@@ -83,9 +83,7 @@ def _random_circuit(n_qubits: int, n_gates: int, rng: np.random.Generator) -> An
     return Ansatz(n_qubits, gates)
 
 
-def ansaetze(
-    min_qubits: int = 1, max_qubits: int = 6
-) -> st.SearchStrategy[Ansatz]:
+def ansaetze(min_qubits: int = 1, max_qubits: int = 6) -> st.SearchStrategy[Ansatz]:
     """Circuits of :func:`pool` with ``min_qubits`` to ``max_qubits`` qubits."""
     chosen = [a for a in pool(max_qubits) if a.n_qubits >= min_qubits]
     return st.sampled_from(chosen)
@@ -158,9 +156,8 @@ def read(
     observables: Observables | Sequence[PauliString] = "xyz",
 ) -> np.ndarray:
     """Expectation values as a NumPy array, compiled once a set of observables."""
-    if not isinstance(observables, str):
-        observables = tuple(observables)
-    return np.asarray(_read(backend, observables, state))
+    static = observables if isinstance(observables, str) else tuple(observables)
+    return np.asarray(_read(backend, static, state))
 
 
 def check_unitary(
@@ -214,9 +211,7 @@ def check_inner_products(
     _close("<Ua|Ub>", value, np.vdot(left, right), backend.dtype, scale)
 
 
-def check_readouts(
-    backend: AbstractBackend, state: State, scale: float = 1
-) -> None:
+def check_readouts(backend: AbstractBackend, state: State, scale: float = 1) -> None:
     """``|<P>| <= 1`` for all X, Y, Z and neighbouring ZZ, and ``<I> = 1``."""
     tolerance = scale * TOLERANCES[backend.dtype]
     values = read(backend, state, "xyz+zz")

@@ -29,7 +29,7 @@ def test_unitary_is_the_kronecker_product(ansatz, dtype, rng):
 @pytest.mark.parametrize("name", GATES)
 def test_every_gate_in_both_orders_of_its_qubits(name, rng):
     spec = GATES[name]
-    for qubits in ([(0,), (2,)] if spec.n_qubits == 1 else [(0, 2), (2, 0), (1, 0)]):
+    for qubits in [(0,), (2,)] if spec.n_qubits == 1 else [(0, 2), (2, 0), (1, 0)]:
         ansatz = tq.Ansatz(3, [(name, qubits, 0 if spec.has_angle else None)])
         angles = rng.normal(size=ansatz.n_params)
         expected = references.unitary(3, as_tuples(ansatz), angles)

@@ -31,9 +31,7 @@ def test_controllers_of_every_kind_and_size(activation, hidden):
     n_angles, sizes = model.cell.ansatz.n_params, [2 + 9, *hidden]
     double = 2 if activation == "glu" else 1
     expected = 4 * 2 + 2 + n_angles * (sizes[-1] + 1)
-    expected += sum(
-        double * b * (a + 1) for a, b in zip(sizes, hidden, strict=False)
-    )
+    expected += sum(double * b * (a + 1) for a, b in zip(sizes, hidden, strict=False))
     assert n_parameters(model.cell) == expected
     xs = jax.random.normal(KEYS[0], (2, 6, 4), "float32")
     logits = model(xs)
@@ -72,8 +70,9 @@ def test_switching_the_backend_keeps_the_parameters():
     same = model.with_backend(tq.MPS(8))
     for switched in (other, same):
         assert switched.cell.backend != model.cell.backend
-        leaves = [jax.tree.leaves(eqx.filter(m, eqx.is_array)) for m in (model, switched)]
-        assert all((a == b).all() for a, b in zip(*leaves, strict=True))
+        kept = [eqx.filter(m, eqx.is_array) for m in (model, switched)]
+        pairs = zip(*map(jax.tree.leaves, kept), strict=True)
+        assert all((a == b).all() for a, b in pairs)
     np.testing.assert_allclose(same(xs), model(xs), atol=EXACT["complex64"])
     assert eqx.tree_equal(same.with_backend(tq.Statevector()), model)
 

@@ -140,9 +140,7 @@ def test_a_sufficient_bond_dimension_is_exact_in_closed_loop(dtype, n_qubits):
 @dtypes
 @pytest.mark.parametrize("n_qubits", [1, 2, 3, 6, 7, 8])
 @pytest.mark.parametrize("angle", [0.0, np.pi / 2, np.pi], ids=["0", "pi/2", "pi"])
-def test_a_sufficient_bond_dimension_is_exact_at_special_angles(
-    dtype, n_qubits, angle
-):
+def test_a_sufficient_bond_dimension_is_exact_at_special_angles(dtype, n_qubits, angle):
     """All angles of all eight steps are the same special one: a bias and no weights."""
     cell = make_cell(tq.Statevector(dtype), n_qubits=n_qubits)
     last = cell.network.layers[-1]

@@ -70,7 +70,9 @@ def split_axes(
         the sizes (rest, run, rest, run, ..., rest), rests possibly 1, and the sizes of
         the runs alone.
     """
-    shape, runs, last = [], [], -1
+    shape: list[int] = []
+    runs: list[int] = []
+    last = -1
     for qubit in qubits:
         if runs and qubit == last + 1:
             runs[-1] *= 2
@@ -86,7 +88,8 @@ def gram(left: jax.Array, right: jax.Array, qubits: Sequence[int]) -> jax.Array:
     """``sum_rest left right^T`` over the axes other than ``qubits``.
 
     Args:
-        left, right (arrays of shape (2, 2**n)): real and imaginary parts.
+        left (array of shape (2, 2**n)): real and imaginary parts.
+        right (array of shape (2, 2**n)): real and imaginary parts.
         qubits: ascending.
 
     Returns:
@@ -118,15 +121,15 @@ def _weights(group: Group) -> np.ndarray:
     for string in group.strings:
         axes = dict(string)
         factors = [PAULIS[axes.get(qubit, "I")] for qubit in group.qubits]
-        matrix = functools.reduce(np.kron, factors, np.eye(1))
+        matrix: np.ndarray = np.eye(1)
+        for factor in factors:
+            matrix = np.kron(matrix, factor)
         real = np.block([[matrix.real, -matrix.imag], [matrix.imag, matrix.real]])
         rows.append(real.ravel())
     return np.array(rows)
 
 
-def pauli_expectations(
-    parts: jax.Array, strings: tuple[PauliString, ...]
-) -> jax.Array:
+def pauli_expectations(parts: jax.Array, strings: tuple[PauliString, ...]) -> jax.Array:
     """<psi|P|psi> for each Pauli string.
 
     Args:
@@ -154,8 +157,8 @@ def _one_by_one(parts: jax.Array, string: PauliString) -> jax.Array:
     n_qubits = parts.shape[1].bit_length() - 1
     real, imag = parts.reshape(2, *(2,) * n_qubits)
     for qubit, axis in string:
-        signs = np.array([1, -1]).reshape(2, *(1,) * (n_qubits - 1 - qubit))
-        signs = jnp.asarray(np.broadcast_to(signs, real.shape), parts.dtype)
+        column = np.array([1, -1]).reshape(2, *(1,) * (n_qubits - 1 - qubit))
+        signs = jnp.asarray(np.broadcast_to(column, real.shape), parts.dtype)
         if axis != "Z":
             real, imag = jnp.flip(real, qubit), jnp.flip(imag, qubit)
         if axis == "Y":

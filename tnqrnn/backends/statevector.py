@@ -123,7 +123,9 @@ class Statevector(AbstractReversibleBackend):
         return StatevectorState(parts), StatevectorState(dparts), dangles
 
     def expectation(
-        self, observables: Observables | tuple[PauliString, ...], state: StatevectorState
+        self,
+        observables: Observables | tuple[PauliString, ...],
+        state: StatevectorState,
     ) -> jax.Array:
         strings = parse_observables(observables, state.n_qubits)
         return pauli_expectations(state.parts, strings)

@@ -24,7 +24,6 @@ from tnqrnn.checks import (
     check_dtype,
     check_int,
     check_memory,
-    check_shape,
 )
 from tnqrnn.circuits.gates import GATES, gate_matrix
 
@@ -108,7 +107,8 @@ class Ansatz:
         dim = 2**self.n_qubits
         check_dtype(dtype)
         check_memory(
-            f"n_qubits={self.n_qubits}: a unitary", 2 * jnp.dtype(dtype).itemsize * dim**2
+            f"n_qubits={self.n_qubits}: a unitary",
+            2 * jnp.dtype(dtype).itemsize * dim**2,
         )
         matrix = jnp.eye(dim, dtype=dtype)
         for gate in self.gates:
@@ -228,7 +228,7 @@ def hardware_efficient(
         check_choice("rotations", rotation, ("rx", "ry", "rz"))
     check_choice("entangler", entangler, ENTANGLERS)
     check_choice("topology", topology, TOPOLOGIES)
-    single = [(rotation, (qubit,)) for rotation in rotations for qubit in range(n_qubits)]
+    single = [(name, (qubit,)) for name in rotations for qubit in range(n_qubits)]
     double = [(entangler, pair) for pair in _pairs(n_qubits, topology)]
     gates: list[Gate] = []
     angle = 0

@@ -51,7 +51,7 @@ def _fixed(name: str, matrix: np.ndarray, inverse: str | None = None) -> GateSpe
 
 
 def _rotation(name: str, generator: np.ndarray, controlled: bool = False) -> GateSpec:
-    on = np.eye(len(generator))
+    on: np.ndarray = np.eye(len(generator))
     if controlled:
         generator, on = np.kron(_DOWN, generator), np.kron(_DOWN, on)
     n_qubits = len(generator).bit_length() - 1
@@ -97,13 +97,14 @@ def gate_matrix(
         array of shape (..., 2**k, 2**k) for a k-qubit gate.
     """
     spec = GATES[name]
-    if not spec.has_angle:
+    if spec.generator is None or spec.projector_on is None:
         return jnp.asarray(spec.matrix, dtype)
     half = jnp.asarray(angle, real_dtype(dtype))[..., None, None] / 2
     ndim = (1,) * (half.ndim - 2)
     dim = 2**spec.n_qubits
-    on = spec.projector_on
-    as_array = lambda a: jnp.asarray(a.reshape(*ndim, dim, dim), dtype)  # noqa: E731
-    off, on, generator = map(as_array, (np.eye(dim) - on, on, -1j * spec.generator))
+    parts = np.eye(dim) - spec.projector_on, spec.projector_on, -1j * spec.generator
+    constant, cosine, sine = (
+        jnp.asarray(part.reshape(*ndim, dim, dim), dtype) for part in parts
+    )
     cos, sin = jnp.cos(half).astype(dtype), jnp.sin(half).astype(dtype)
-    return off + cos * on + sin * generator
+    return constant + cos * cosine + sin * sine

@@ -27,7 +27,6 @@ from tnqrnn.circuits import Ansatz, Observables, PauliString, parse_observables
 from tnqrnn.model.base import AbstractCell
 from tnqrnn.model.controller import Controller, ControllerNetwork
 
-
 OPTIONS = ("ansatz", "observables", "controller", "readout", "feedback", "backend")
 """What a cell is made of besides its parameters."""
 
@@ -95,8 +94,9 @@ class QRNNCell(AbstractCell):
         self.input_size = check_int("input_size", input_size, minimum=1)
         self.ansatz = ansatz
         self.observables = parse_observables(observables, ansatz.n_qubits)
-        named = isinstance(controller, str)
-        self.controller = Controller(controller) if named else controller
+        if isinstance(controller, str):
+            controller = Controller(controller)
+        self.controller = controller
         if isinstance(readout, str):
             self.readout = check_choice("readout", readout, ("unit", "haar", "learned"))
         else:
@@ -129,9 +129,7 @@ class QRNNCell(AbstractCell):
             state = self.backend.init(self.ansatz.n_qubits)
         return QRNNCarry(state, self.read(state))
 
-    def __call__(
-        self, carry: QRNNCarry, x: jax.Array
-    ) -> tuple[QRNNCarry, jax.Array]:
+    def __call__(self, carry: QRNNCarry, x: jax.Array) -> tuple[QRNNCarry, jax.Array]:
         check_shape("x", x, (self.input_size,))
         angles = self.angles(x, carry.readouts)
         state = self.backend.evolve(self.ansatz, angles, carry.state)
@@ -152,7 +150,7 @@ class QRNNCell(AbstractCell):
             return z * self.gain
         if self.readout == "haar":
             return z * (2.0**self.ansatz.n_qubits + 1) ** 0.5
-        return z if self.readout == "unit" else z * self.readout
+        return z * self.readout if isinstance(self.readout, float) else z
 
     def truncation(self, carry: QRNNCarry) -> Truncation:
         return self.backend.truncation(carry.state)

@@ -5,7 +5,6 @@ from typing import Self
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import PRNGKeyArray
 
@@ -51,6 +50,7 @@ class AbstractSequenceModel(eqx.Module):
         dtype = jax.tree.leaves(eqx.filter(cell, eqx.is_inexact_array))[0].dtype
         head = jax.tree.map(lambda leaf: leaf.astype(dtype), self.head)
         return eqx.tree_at(lambda model: (model.cell, model.head), self, (cell, head))
+
 
 class SequenceClassifier(AbstractSequenceModel):
     """Classifies a sequence from the last step's readouts.

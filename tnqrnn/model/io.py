@@ -50,7 +50,8 @@ def save(model: AbstractSequenceModel, path: str | Path) -> Path:
     arrays = {f"leaf_{i}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
     header = json.dumps({"format": FORMAT, **_describe(model)})
     buffer = io.BytesIO()
-    np.savez(buffer, header=np.frombuffer(header.encode(), np.uint8), **arrays)
+    arrays["header"] = np.frombuffer(header.encode(), np.uint8)
+    np.savez(buffer, allow_pickle=False, **arrays)
     path = Path(path)
     write_atomic(path, buffer.getvalue())
     return path
@@ -104,7 +105,7 @@ def _describe(model: AbstractSequenceModel) -> dict[str, Any]:
             "model must be a SequenceClassifier or SequenceLabeler over one of "
             f"{sorted(_CELLS)}, got {type(model).__name__} over {type(cell).__name__}."
         )
-    fields = {"input_size": cell.input_size}
+    fields: dict[str, Any] = {"input_size": cell.input_size}
     if isinstance(cell, QRNNCell):
         fields |= {name: getattr(cell, name) for name in OPTIONS}
         fields["ansatz"] = dataclasses.asdict(cell.ansatz)
