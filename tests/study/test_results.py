@@ -105,7 +105,7 @@ def test_geometric_interval_and_single_values():
 
 
 def test_a_table_has_a_row_for_each_group_that_ran(study):
-    columns = [Column("value", "value, %", 100, 1), Column("absent", "absent")]
+    columns = [Column("value", "value, %", 100, ".1f"), Column("absent", "absent")]
     table = summary_table(study.dataset(), columns, by=("kind", "x"), over="seed")
     assert table.header == ["kind", "x", "value, %", "seeds"]
     assert [row[:2] for row in table.rows] == [
@@ -146,6 +146,16 @@ def test_the_frame_holds_every_run_and_respects_limits(study):
     assert low > -1 and high > 3.1**2
     low, high = axis_chart(study, log=True).figure.axes[0].get_ylim()
     assert 0 < low < 1 and high > 3.1**2
+
+
+def test_a_logarithmic_axis_leaves_out_what_is_not_positive(study):
+    dataset = study.dataset()
+    dataset["value"] = dataset["value"].where(dataset["kind"] == "a", 0.0)
+    chart = plot_against_axis(
+        dataset, "value", x="x", groups=GROUPS, over="seed", title="Value",
+        caption="All.", labels=("x", "value"), log=True,
+    )  # fmt: skip
+    assert [text.get_text() for text in chart.figure.legends[0].texts] == ["A"]
 
 
 def test_an_index_figure_has_a_panel_for_each_value(study):
@@ -214,7 +224,7 @@ def test_a_report_counts_runs_of_different_origin(study, tmp_path):
         table_caption="c", charts=[],
     )  # fmt: skip
     page = (tmp_path / "r.html").read_text()
-    assert "beef (1 runs)" in page and "(6 runs)" in page
+    assert "beef (1 run)" in page and "(6 runs)" in page
 
 
 def test_a_picture_is_the_same_each_time(study):

@@ -118,7 +118,6 @@ def plot_against_axis(
     scale: float = 1.0,
     log: bool = False,
     limits: Limits = (None, None),
-    span: float = 0.0,
 ) -> Chart:
     """Draws a scalar metric against an axis: runs as points, mean and interval.
 
@@ -132,9 +131,9 @@ def plot_against_axis(
         caption: what is drawn; dots or thin lines, mean and interval are added.
         labels: of the horizontal and the vertical axis, with units.
         scale: factor from the variable's unit to the label's.
-        log: logarithmic vertical axis, with geometric means.
+        log: logarithmic vertical axis, with geometric means; values that are not
+            positive are left out.
         limits: bounds that the quantity cannot cross; no interval is drawn beyond.
-        span: least height of a linear frame, so that rounding is not blown up.
 
     Returns:
         A chart of 5.6 by 3.9 inches, named after the metric.
@@ -142,7 +141,7 @@ def plot_against_axis(
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(5.6, 3.9), layout="constrained")
         axes = figure.subplots()
-        shown = _shown(dataset[metric], groups)
+        shown = _shown(dataset[metric], groups, log)
         positions = dataset[x].values.astype(float)
         gap = (
             float(np.min(np.diff(np.unique(positions)))) if len(positions) > 1 else 1.0
@@ -156,7 +155,7 @@ def plot_against_axis(
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
         drawn = dataset[metric].sel({groups.dim: shown}) * scale
-        _frame(axes, drawn, log, limits, span)
+        _frame(axes, drawn, log, limits)
         figure.legend(loc="outside upper center", ncols=min(3, max(1, len(shown))))
     words = f"{caption} Dots: runs. {interval_words(dataset, over, log=log)}"
     return Chart(metric, title, words, figure)
@@ -202,7 +201,7 @@ def plot_against_index(
         size = ((3.1 if columns < 3 else 2.5) * columns + 0.6, 2.3 * rows + 0.9)
         figure = Figure(figsize=size, layout="constrained")
         grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-        shown = _shown(dataset[metric], groups)
+        shown = _shown(dataset[metric], groups, log)
         for axes, value in zip(grid.flat, values, strict=False):
             part = dataset[metric].sel({panels: value})
             for group in shown:
@@ -245,7 +244,8 @@ def interval_words(dataset: xr.Dataset, over: str, *, log: bool = False) -> str:
     return words
 
 
-def _shown(values: xr.DataArray, groups: Groups) -> list[Any]:
+def _shown(values: xr.DataArray, groups: Groups, log: bool) -> list[Any]:
+    values = values.where(values > 0) if log else values
     present = set(values[groups.dim].values.tolist())
     return [
         value
@@ -303,7 +303,6 @@ def _frame(
     values: xr.DataArray,
     log: bool,
     limits: Limits = (None, None),
-    span: float = 0.0,
 ) -> None:
     """Frames the runs, not the intervals, which may be many times longer."""
     drawn = values.values[np.isfinite(values.values)]
@@ -314,8 +313,8 @@ def _frame(
         return
     low, high = float(drawn.min()), float(drawn.max())
     pad = 0.25 * (high - low) or 0.1 * abs(high) or 1.0
-    least = 1.0 if log else span  # a decade at least
-    pad = max(pad, (least - (high - low)) / 2)
+    if log:
+        pad = max(pad, (1 - (high - low)) / 2)  # a decade at least
     bottom, top = low - pad, high + pad
     if log:
         if top - bottom < 2:

@@ -28,7 +28,7 @@ body {{ font: 1rem/1.55 system-ui, sans-serif; color: #222; background: #fff;
   max-width: 46rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }}
 h1 {{ font-size: 1.6rem; line-height: 1.25; margin: 0 0 .5rem; }}
 h2 {{ font-size: 1.15rem; margin: 2.5rem 0 .5rem; }}
-p, figcaption, caption {{ overflow-wrap: anywhere; }}
+p, figcaption {{ overflow-wrap: anywhere; }}
 .state {{ color: #555; }}
 .failed {{ color: #a33; }}
 .scroll {{ overflow-x: auto; }}
@@ -41,8 +41,7 @@ th {{ border-bottom-color: #888; font-weight: 600; white-space: normal;
 .facts td {{ white-space: normal; overflow-wrap: anywhere; }}
 figure {{ margin: 0; }}
 img {{ width: 100%; max-width: {width}px; height: auto; display: block; }}
-figcaption, caption {{ color: #555; font-size: .9rem; text-align: left;
-  margin: .4rem 0 0; caption-side: bottom; padding-top: .4rem; }}
+figcaption, .note {{ color: #555; font-size: .9rem; margin: .6rem 0 0; }}
 pre {{ background: #f5f5f5; padding: .7rem .9rem; overflow-x: auto;
   font-size: .88rem; }}
 </style>
@@ -153,7 +152,7 @@ def _table_html(table: Table, caption: str) -> str:
     return (
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead>\n'
         f"<tbody>{rows}</tbody></table></div>\n"
-        f"<figcaption>{_text(caption)}</figcaption>"
+        f'<p class="note">{_text(caption)}</p>'
     )
 
 
@@ -193,7 +192,7 @@ def _origins(provenances: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         values = Counter(_plain(origin.get(name)) for origin in provenances)
         single = len(values) == 1
         facts[name] = "; ".join(
-            value if single else f"{value} ({count} runs)"
+            value if single else f"{value} ({count} run{'s' * (count > 1)})"
             for value, count in values.most_common()
         )
     return facts

@@ -16,14 +16,14 @@ class Column(NamedTuple):
         metric: the variable's name.
         label: the column's heading, with the unit.
         scale: factor from the variable's unit to the heading's.
-        digits: after the decimal point.
+        format: of the number, as in an f-string.
         interval: whether the interval is given.
     """
 
     metric: str
     label: str
     scale: float = 1.0
-    digits: int = 2
+    format: str = ".2f"
     interval: bool = True
 
 
@@ -87,7 +87,7 @@ def summary_table(
 def _cell(column: Column, mean: float, half: float) -> str:
     if np.isnan(mean):
         return "–"
-    text = f"{mean:.{column.digits}f}"
+    text = f"{mean:{column.format}}"
     if column.interval and not np.isnan(half):
-        text += f" ± {half:.{column.digits}f}"
+        text += f" ± {half:{column.format}}"
     return text
