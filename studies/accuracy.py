@@ -47,7 +47,7 @@ class Settings:
     batch_size: int = 64
     learning_rate: float = 1e-2
     n_layers: int = 2
-    controller: int = 64  # size of the hidden layer
+    controller: int = 128  # size of the hidden layer
     data_dir: str | None = dataclasses.field(default=None, metadata={"identity": False})
 
 

@@ -140,7 +140,7 @@ def main(arguments: Arguments) -> int:
         for what in ("gradient", "readout")
     ]
     columns = [
-        Column(f"{what}_change", f"change of the {what}, 1e-7", 1e7, 1)
+        Column(f"{what}_change", f"change of the {what}, 1e-7", 1e7, ".1f")
         for what in ("gradient", "readout")
     ]
     table = summary_table(dataset, columns, by=("loop", "n_steps"), over="seed")
