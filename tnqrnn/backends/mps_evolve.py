@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tnqrnn.backends.mps_far import apply_far_gates
-from tnqrnn.backends.mps_plan import Stage, plan, repeats, unitaries_in_order
+from tnqrnn.backends.mps_far import apply_fans
+from tnqrnn.backends.mps_operators import unitaries_in_order
+from tnqrnn.backends.mps_plan import Stage, plan, repeats
 from tnqrnn.backends.mps_state import MPSState
 from tnqrnn.backends.mps_sweeps import record, sweep
 from tnqrnn.circuits import Ansatz
@@ -43,7 +44,7 @@ def _apply_stage(
     if stage.right:
         state = _sweep_there_and_back(stage, angles, state, cutoff)
     if stage.far:
-        state = apply_far_gates(stage.far, angles, state, cutoff)
+        state = apply_fans(stage.far, angles, state, cutoff)
     return state
 
 

@@ -1,14 +1,14 @@
 """Two-qubit gates that reach over any number of bonds.
 
-A gate is a sum of r products, ``G = sum_r L_r (x) R_r``, r = 2 for every gate of the
-package but ``swap``. So applying it multiplies the bonds between its qubits by r::
+A fan of gates is a sum of r products, r = 2 for every gate of the package but ``swap``
+(see ``mps_operators``). Applying it multiplies the bonds it passes by r::
 
-    -[L_r]-(r)-[ . ]-(r)-[ . ]-(r)-[R_r]-
+    -[P_r]-(r)-[R_r]-(r)-[ . ]-(r)-[R_r]-
 
 The state is first brought into canonical form at the bonds so widened, without loss,
 and then truncated in one sweep from left to right. The bonds are never larger than what
-the gate's result needs, times r, and a result that fits ``max_bond`` is kept whole; a
-chain of swaps would move the state through others that need more.
+the result needs, times r, and a result that fits ``max_bond`` is kept whole; a chain of
+swaps would move the state through others that need more.
 """
 
 import functools
@@ -18,142 +18,132 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tnqrnn.backends.mps_plan import unitaries_in_order
+from tnqrnn.backends.mps_operators import Fan, fan_operators
 from tnqrnn.backends.mps_state import Layout, MPSState
 from tnqrnn.backends.mps_sweeps import mirror, record, truncated_split
 from tnqrnn.backends.truncation import lq, save_factors
-from tnqrnn.circuits.ansatz import Gate
-from tnqrnn.circuits.fusion import Block
-from tnqrnn.circuits.gates import GATES
 
 
 class _Geometry(NamedTuple):
-    """Where a gate acts and where the centre was left before; static, per gate.
+    """Where each fan acts and where the centre was left before; static.
 
     Attributes:
-        left, right: the cores of the gate's qubits, left < right.
-        left_bit, right_bit: see :meth:`Layout.bit`.
-        centre: the core that holds the centre when the gate's turn comes.
+        left, right: the first and last core a fan touches, left < right.
+        bit: weight of its left qubit in the left core's index, see :meth:`Layout.bit`.
+        centre: the core that holds the centre when the fan's turn comes.
     """
 
     left: np.ndarray
     right: np.ndarray
-    left_bit: np.ndarray
-    right_bit: np.ndarray
+    bit: np.ndarray
     centre: np.ndarray
 
 
-def apply_far_gates(
-    gates: tuple[Gate, ...], angles: jax.Array, state: MPSState, cutoff: float
+def apply_fans(
+    fans: tuple[Fan, ...], angles: jax.Array, state: MPSState, cutoff: float
 ) -> MPSState:
-    """Applies gates one after another, by one program for all of them.
+    """Applies fans one after another, by one program for all of them.
 
     Args:
-        gates: each acts on qubits of two different cores.
+        fans: each touches at least two cores.
         angles (real array of shape (P,)): of the circuit.
         state: centre at core 0, before and after.
         cutoff: see :func:`tnqrnn.backends.truncation.split`.
     """
     layout, dtype = state.layout, str(state.centre.dtype)
-    geometry = _geometry(gates, layout)
-    lefts, rights = _factors(gates, angles, dtype)
+    geometry = _geometry(fans, layout)
+    lefts, operators = fan_operators(fans, layout, angles, dtype)
+    leftward = bool(np.any(geometry.centre > geometry.right))
+    rightward = bool(np.any(geometry.centre < geometry.left))
 
     @functools.partial(jax.checkpoint, policy=save_factors)
     def step(cores, inputs):
-        return _apply_one(cores, *inputs, cutoff)
+        where, left, operator = inputs
+        if leftward:
+            cores = _move_left(cores, where.right, where.centre)
+        if rightward:
+            cores = _move_right(cores, where.centre, where.left)
+        return _apply_one(cores, where, left, operator, layout, cutoff)
 
     cores = jnp.concatenate([state.centre[None], state.rest])
-    inputs = (jax.tree.map(jnp.asarray, geometry), lefts, rights)
+    inputs = (jax.tree.map(jnp.asarray, geometry), lefts, operators)
     cores, weights = jax.lax.scan(step, cores, inputs)
     cores = _move_left(cores, 0, geometry.right[-1])
     truncation = record(state.truncation, weights, layout.first)
     return MPSState(cores[0], cores[1:], truncation, state.n_qubits)
 
 
-def _geometry(gates: tuple[Gate, ...], layout: Layout) -> _Geometry:
-    pairs = np.array([sorted(gate.qubits) for gate in gates])
-    sites, bits = np.vectorize(layout.site)(pairs), np.vectorize(layout.bit)(pairs)
-    centre = np.concatenate([[0], sites[:-1, 1]])
-    return _Geometry(sites[:, 0], sites[:, 1], bits[:, 0], bits[:, 1], centre)
-
-
-def _factors(
-    gates: tuple[Gate, ...], angles: jax.Array, dtype: str
-) -> tuple[jax.Array, jax.Array]:
-    """Operators (N, r, 2, 2) on the left and right qubits whose products sum up.
-
-    The left ones are a fixed orthonormal basis, so the right ones are linear in the
-    gate and no decomposition depends on an angle.
-    """
-    bases = [_left_basis(g.name, g.qubits[0] > g.qubits[1]) for g in gates]
-    r = max(map(len, bases))
-    padded = np.stack([np.pad(b, ((0, r - len(b)), (0, 0), (0, 0))) for b in bases])
-    lefts = jnp.asarray(padded, dtype)
-    blocks = [Block(tuple(sorted(gate.qubits)), (gate,)) for gate in gates]
-    matrices = unitaries_in_order(blocks, angles, dtype).reshape(-1, 2, 2, 2, 2)
-    return lefts, jnp.einsum("grik,gijkl->grjl", lefts.conj(), matrices)
-
-
-@functools.lru_cache(maxsize=64)
-def _left_basis(name: str, swapped: bool) -> np.ndarray:
-    """Orthonormal (r, 2, 2) that span a gate's operators on its lower qubit."""
-    spec = GATES[name]
-    if spec.matrix is not None:
-        parts = [spec.matrix]
-    else:
-        on = spec.projector_on
-        parts = [np.eye(4) - on, on, spec.generator]
-    tensors = np.stack(parts).reshape(-1, 2, 2, 2, 2)
-    order = (2, 4, 0, 1, 3) if swapped else (1, 3, 0, 2, 4)
-    operators = tensors.transpose(order).reshape(4, -1)
-    basis, values, _ = np.linalg.svd(operators)
-    return basis[:, : np.sum(values > 1e-9)].T.reshape(-1, 2, 2)
+def _geometry(fans: tuple[Fan, ...], layout: Layout) -> _Geometry:
+    left, right = np.array([fan.span(layout) for fan in fans]).T
+    bit = np.array([layout.bit(fan.left) for fan in fans])
+    return _Geometry(left, right, bit, np.concatenate([[0], right[:-1]]))
 
 
 def _apply_one(
     cores: jax.Array,
     where: _Geometry,
-    lefts: jax.Array,
-    rights: jax.Array,
+    left: jax.Array,
+    operators: jax.Array,
+    layout: Layout,
     cutoff: float,
 ) -> tuple[jax.Array, jax.Array]:
-    """Applies one gate; afterwards the centre is at its right core.
+    """Applies one fan; afterwards the centre is at its right core.
+
+    Args:
+        cores: the centre is one of those the fan touches.
+        where: scalars here.
+        left (array of shape (r, 2, 2)): operators on the left qubit.
+        operators (array of shape (n-h, r, 2, 2)): operators on all qubits from core
+            0's on.
+        layout: of the state.
+        cutoff: see :func:`tnqrnn.backends.truncation.split`.
 
     Returns:
         the cores, and the weights discarded at all bonds, of shape (k-1,).
     """
-    cores = _move_left(cores, where.right, where.centre)
-    cores = _move_right(cores, where.centre, where.left)
-    first = _apply_operators(lefts, cores[where.left], where.left_bit)
-    last = _apply_operators(rights, mirror(cores[where.right]), where.right_bit)
-    wide, lower = _widen(cores, mirror(last), where.left, where.right)
+    on_cores, on_tail = operators[: layout.n_cores], operators[layout.n_cores :]
+    r = len(left)
+    last = jnp.repeat(mirror(cores[where.right])[None], r, axis=0)
+    last = _apply_operators(on_cores[where.right], last, 1)
+    for i, operator in enumerate(on_tail):  # the identity unless the fan ends there
+        last = _apply_operators(operator, last, layout.bit(layout.last + 1 + i))
+    wide, lower = _widen(cores, on_cores, mirror(last), where.left, where.right)
+    first = jnp.repeat(cores[where.left][None], r, axis=0)
+    first = _apply_operators(left, first, where.bit)
     centre = jnp.einsum("raxb,rbc->axc", first, lower)
     return _truncate(cores, wide, centre, where.left, where.right, cutoff)
 
 
 def _apply_operators(
-    operators: jax.Array, core: jax.Array, bit: jax.Array
+    operators: jax.Array, cores: jax.Array, bit: jax.Array | int
 ) -> jax.Array:
-    """Applies (r, 2, 2) operators to one bit of (left, physical): (r, chi, 2, chi)."""
-    rows = core.reshape(-1, core.shape[-1])
-    index = jnp.arange(len(rows))
-    # Padding of an outer bond stays padding: its bits lie above all others.
-    off = jnp.take(rows, index & ~bit, axis=0, mode="clip")
-    on = jnp.take(rows, index | bit, axis=0, mode="clip")
+    """Applies operators (r, 2, 2) to one bit of (left, physical) of (r, chi, 2, chi).
+
+    The padding of an outer bond stays padding: its bits lie above all others.
+    """
+    rows = cores.reshape(len(cores), -1, cores.shape[-1])
+    index = jnp.arange(rows.shape[1])
+    off = jnp.take(rows, index & ~bit, axis=1, mode="clip")
+    on = jnp.take(rows, index | bit, axis=1, mode="clip")
     chosen = operators[:, (index & bit != 0).astype(int)]  # (r, rows, 2)
-    moved = chosen[..., :1] * off[None] + chosen[..., 1:] * on[None]
-    return moved.reshape(-1, *core.shape)
+    return (chosen[..., :1] * off + chosen[..., 1:] * on).reshape(cores.shape)
 
 
 def _widen(
-    cores: jax.Array, last: jax.Array, left: jax.Array, right: jax.Array
+    cores: jax.Array,
+    operators: jax.Array,
+    last: jax.Array,
+    left: jax.Array,
+    right: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     """Canonical form of the widened bonds, from the right core to the left one.
 
     Args:
-        cores: right-isometric after the left core.
+        cores: right-isometric after the right core.
+        operators (array of shape (k, r, 2, 2)): on the physical qubit of each core.
         last (array of shape (r, chi, 2, chi)): the right core with its operators.
-        left, right: the gate's cores.
+        left: the first core.
+        right: the last core.
 
     Returns:
         right-isometric cores (k-1, r chi, 2, r chi) in place of those after the left
@@ -165,10 +155,11 @@ def _widen(
     last = jnp.pad(last, ((0, 0), (0, 0), (0, 0), (0, width - chi)))
 
     def step(lower, inputs):
-        core, site = inputs
+        core, operator, site = inputs
 
         def widen(lower):
-            through = jnp.einsum("axb,rbc->raxc", core, lower)
+            through = jnp.einsum("ayb,rbc->rayc", core, lower)
+            through = jnp.einsum("rxy,rayc->raxc", operator, through)
             matrix = jnp.where(site == right, last, through)
             lower, rows = lq(matrix.reshape(width, 2 * width))
             return lower.reshape(r, chi, width), rows.reshape(width, 2, width)
@@ -180,8 +171,8 @@ def _widen(
         return jax.lax.cond(inside, widen, skip, lower)
 
     lower = jnp.zeros((r, chi, width), cores.dtype)
-    sites = jnp.arange(1, len(cores))
-    lower, wide = jax.lax.scan(step, lower, (cores[1:], sites), reverse=True)
+    inputs = (cores[1:], operators[1:], jnp.arange(1, len(cores)))
+    lower, wide = jax.lax.scan(step, lower, inputs, reverse=True)
     return wide, lower
 
 
@@ -196,10 +187,11 @@ def _truncate(
     """Truncates the widened bonds from left to right.
 
     Args:
-        cores: those outside the gate's reach are kept.
+        cores: those outside the fan's reach are kept.
         wide: see :func:`_widen`.
         centre (array of shape (chi, 2, r chi)): the left core.
-        left, right: the gate's cores.
+        left: the first core.
+        right: the last core.
         cutoff: see :func:`tnqrnn.backends.truncation.split`.
 
     Returns:

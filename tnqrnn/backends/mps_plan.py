@@ -16,18 +16,15 @@ One-qubit gates wait for the next two-qubit gate and are multiplied into it.
 
 import functools
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
+from tnqrnn.backends.mps_operators import Fan, MaybeBlock, into_fans
 from tnqrnn.backends.mps_state import Layout
 from tnqrnn.circuits.ansatz import Ansatz, Gate
-from tnqrnn.circuits.fusion import Block, stacked_unitaries
-
-MaybeBlock = Block | None
+from tnqrnn.circuits.fusion import Block
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,8 @@ class Stage:
         right: blocks of the right sweep, from bond 0 to where it turns.
         turn: block on the tail between the sweeps.
         left: blocks of the left sweep, in bond order, as many as ``right``.
-        far: gates that reach over any number of bonds, in order, after the local part.
+        far: gates that reach over any number of bonds, in order, after the local part;
+            those that can be applied as one are joined.
     """
 
     head: MaybeBlock
@@ -49,7 +47,7 @@ class Stage:
     right: tuple[MaybeBlock, ...]
     turn: MaybeBlock
     left: tuple[MaybeBlock, ...]
-    far: tuple[Gate, ...]
+    far: tuple[Fan, ...]
 
     @property
     def cost(self) -> float:
@@ -215,11 +213,11 @@ class _Schedule:
             right=tuple(bond("right", j) for j in reached),
             turn=block(("turn",), tail),
             left=tuple(bond("left", j) for j in reached),
-            far=tuple(slots.get(("far",), ())),
+            far=into_fans(slots.get(("far",), ())),
         )
 
     def _cost(self, stage: Stage) -> float:
-        spans = [sorted(map(self._layout.site, gate.qubits)) for gate in stage.far]
+        spans = [fan.span(self._layout) for fan in stage.far]
         centres = [0, *(right for _, right in spans)]
         moves = sum(
             max(left - centre, centre - right, 0)
@@ -227,30 +225,3 @@ class _Schedule:
         )
         far = sum(2.5 * (right - left) for left, right in spans)
         return stage.cost + far + 0.4 * (moves + centres[-1])
-
-
-def unitaries_in_order(
-    blocks: Sequence[MaybeBlock], angles: jax.Array, dtype: str
-) -> jax.Array:
-    """The matrices of blocks of one size, ``None`` the identity, stacked in order.
-
-    Returns:
-        array of shape (N, 2**k, 2**k), made by a few operations a pattern and none a
-        block.
-    """
-    places: dict[tuple, list[int]] = {}
-    for i, block in enumerate(blocks):
-        places.setdefault(() if block is None else block.pattern, []).append(i)
-    dim = next(2 ** len(block.qubits) for block in blocks if block is not None)
-    stacks = []
-    for pattern, members in places.items():
-        if pattern:
-            chosen = [blocks[i] for i in members]
-            stacks.append(stacked_unitaries(chosen, angles, dtype))
-        else:
-            eye = jnp.eye(dim, dtype=dtype)[None]
-            stacks.append(jnp.broadcast_to(eye, (len(members), dim, dim)))
-    if len(stacks) == 1:
-        return stacks[0]
-    order = np.argsort([i for members in places.values() for i in members])
-    return jnp.concatenate(stacks)[order]

@@ -82,7 +82,7 @@ def mirror(cores: jax.Array) -> jax.Array:
 
 
 def isometry_first(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """``matrix = isometry rest``: :func:`tnqrnn.backends.truncation.lq` from the left."""
+    """``matrix = isometry rest``, the mirror image of ``lq``."""
     lower, rows = lq(matrix.T)
     return rows.T, lower.T
 
