@@ -1,8 +1,11 @@
 """Hybrid quantum-classical recurrent networks for scaling experiments.
 
-The public names of the library. ``tnqrnn.testing`` and ``tnqrnn.study`` are imported by
-name, so that ``import tnqrnn`` stays light.
+The public names of the library. ``tnqrnn.testing`` and ``tnqrnn.study`` are loaded when
+they are first used, so that ``import tnqrnn`` stays light.
 """
+
+import importlib
+from types import ModuleType
 
 from tnqrnn.backends import MPS, AbstractBackend, Statevector, Truncation
 from tnqrnn.circuits import Ansatz, Gate, hardware_efficient, parse_observables
@@ -54,3 +57,9 @@ __all__ = [
     "save",
     "unroll",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in ("study", "testing"):
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

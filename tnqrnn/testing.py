@@ -52,22 +52,19 @@ _SPECIAL = (0.0, np.pi / 2, np.pi, -np.pi / 2, 2 * np.pi, 1e-3, 1e-8)
 def pool(max_qubits: int = 6) -> tuple[Ansatz, ...]:
     """A small fixed set of circuits on 1 to ``max_qubits`` qubits.
 
-    For each number of qubits two layered circuits, which go through the entanglers and
-    topologies in turn, and one of twelve gates drawn from all there are.
+    For each number of qubits one layer of :func:`tnqrnn.hardware_efficient`, which goes
+    through the entanglers and topologies in turn, and one circuit of twelve gates drawn
+    from all there are.
     """
     rng = np.random.default_rng(0)
     circuits = []
     for n in range(1, max_qubits + 1):
-        for i in (2 * n, 2 * n + 1):
-            circuits.append(
-                hardware_efficient(
-                    n,
-                    n_layers=1 + i % 2,
-                    entangler=ENTANGLERS[i % len(ENTANGLERS)],
-                    topology=TOPOLOGIES[(i // 2 + i) % len(TOPOLOGIES)],
-                )
-            )
-        circuits.append(_random_circuit(n, 12, rng))
+        entangler = ENTANGLERS[n % len(ENTANGLERS)]
+        topology = TOPOLOGIES[n % len(TOPOLOGIES)]
+        layer = hardware_efficient(
+            n, n_layers=1, entangler=entangler, topology=topology
+        )
+        circuits += [layer, _random_circuit(n, 12, rng)]
     return tuple(circuits)
 
 

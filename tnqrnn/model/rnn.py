@@ -20,7 +20,7 @@ from jax.typing import ArrayLike
 
 from tnqrnn.backends import Truncation
 from tnqrnn.backends.truncation import save_factors
-from tnqrnn.checks import check_finite
+from tnqrnn.checks import check_finite, check_memory
 from tnqrnn.model.base import AbstractCell, Carry
 
 GRADIENTS = ("reversible", "checkpoint", "store")
@@ -65,6 +65,7 @@ def unroll(
     Raises:
         ValueError: xs of another shape, empty or not finite, or a gradient mode that
             is unknown or that the cell's backend does not support.
+        MemoryError: the states of the batch are larger than this machine's memory.
     """
     shape = np.shape(xs)
     if len(shape) not in (2, 3) or shape[-1] != cell.input_size or 0 in shape:
@@ -109,9 +110,11 @@ def _unroll(
 ) -> Rollout:
     batch = xs.shape[0]
     if carry is None:
+        start = cell.init()
+        n_bytes = batch * sum(leaf.nbytes for leaf in jax.tree.leaves(start))
+        check_memory(f"xs: a batch of {batch} states", n_bytes)
         carry = jax.tree.map(
-            lambda leaf: jnp.broadcast_to(leaf[None], (batch, *leaf.shape)),
-            cell.init(),
+            lambda leaf: jnp.broadcast_to(leaf[None], (batch, *leaf.shape)), start
         )
     run = {"reversible": _run_reversible, "checkpoint": _run_checkpoint}
     xs = jnp.swapaxes(xs, 0, 1)
