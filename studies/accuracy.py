@@ -178,7 +178,7 @@ COLUMNS = (
     Column("test_accuracy", "test accuracy, %", 100, ".1f"),
     Column("exact_accuracy", "on exact states, %", 100, ".1f"),
     Column("test_loss", "test loss, nats", 1, ".3f"),
-    Column("infidelity", "1 − fidelity", 1, ".0e"),
+    Column("infidelity", "1 − fidelity", 1, ".1g"),
     Column("seconds_per_step", "step, ms", 1e3, ".1f"),
     Column("compile_seconds", "compile, s", 1, ".1f", interval=False),
     Column("n_params", "parameters", 1, ".0f", interval=False),
