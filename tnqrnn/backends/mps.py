@@ -150,9 +150,9 @@ class MPS(AbstractBackend):
             raise ValueError(
                 f"b must have the {a.n_qubits} qubits of a, got {b.n_qubits} qubits."
             )
-        if type(a) is not type(b) or a.layout != b.layout:
-            raise ValueError("b must have the max_bond of a, got another one.")
-        return mps_readout.overlap(a, b)
+        if isinstance(a, MPSState) and isinstance(b, MPSState) and a.layout == b.layout:
+            return mps_readout.overlap(a, b)
+        raise ValueError("b must have the max_bond of a, got another one.")
 
     def entropy(self, state: MPSState | StatevectorState, cut: int) -> jax.Array:
         if isinstance(state, StatevectorState):

@@ -23,9 +23,11 @@ from tnqrnn.backends.mps_state import Layout, MPSState
 from tnqrnn.backends.mps_sweeps import mirror, record, truncated_split
 from tnqrnn.backends.truncation import lq, save_factors
 
+Index = jax.Array | np.ndarray | int
+
 
 class _Geometry(NamedTuple):
-    """Where each fan acts and where the centre was left before; static.
+    """Where fans act and where the centre was left before: N integers each, or one.
 
     Attributes:
         left, right: the first and last core a fan touches, left < right.
@@ -33,10 +35,10 @@ class _Geometry(NamedTuple):
         centre: the core that holds the centre when the fan's turn comes.
     """
 
-    left: np.ndarray
-    right: np.ndarray
-    bit: np.ndarray
-    centre: np.ndarray
+    left: Index
+    right: Index
+    bit: Index
+    centre: Index
 
 
 def apply_fans(
@@ -51,32 +53,27 @@ def apply_fans(
         cutoff: see :func:`tnqrnn.backends.truncation.split`.
     """
     layout, dtype = state.layout, str(state.centre.dtype)
-    geometry = _geometry(fans, layout)
+    left, right = np.array([fan.span(layout) for fan in fans]).T
+    bit = np.array([layout.bit(fan.left) for fan in fans])
+    centre = np.concatenate([[0], right[:-1]])
+    leftward, rightward = np.any(centre > right), np.any(centre < left)
     lefts, operators = fan_operators(fans, layout, angles, dtype)
-    leftward = bool(np.any(geometry.centre > geometry.right))
-    rightward = bool(np.any(geometry.centre < geometry.left))
 
     @functools.partial(jax.checkpoint, policy=save_factors)
     def step(cores, inputs):
-        where, left, operator = inputs
+        where, projectors, others = inputs
         if leftward:
             cores = _move_left(cores, where.right, where.centre)
         if rightward:
             cores = _move_right(cores, where.centre, where.left)
-        return _apply_one(cores, where, left, operator, layout, cutoff)
+        return _apply_one(cores, where, projectors, others, layout, cutoff)
 
     cores = jnp.concatenate([state.centre[None], state.rest])
-    inputs = (jax.tree.map(jnp.asarray, geometry), lefts, operators)
-    cores, weights = jax.lax.scan(step, cores, inputs)
-    cores = _move_left(cores, 0, geometry.right[-1])
+    where = _Geometry(*map(jnp.asarray, (left, right, bit, centre)))
+    cores, weights = jax.lax.scan(step, cores, (where, lefts, operators))
+    cores = _move_left(cores, 0, int(right[-1]))
     truncation = record(state.truncation, weights, layout.first)
     return MPSState(cores[0], cores[1:], truncation, state.n_qubits)
-
-
-def _geometry(fans: tuple[Fan, ...], layout: Layout) -> _Geometry:
-    left, right = np.array([fan.span(layout) for fan in fans]).T
-    bit = np.array([layout.bit(fan.left) for fan in fans])
-    return _Geometry(left, right, bit, np.concatenate([[0], right[:-1]]))
 
 
 def _apply_one(
@@ -114,9 +111,7 @@ def _apply_one(
     return _truncate(cores, wide, centre, where.left, where.right, cutoff)
 
 
-def _apply_operators(
-    operators: jax.Array, cores: jax.Array, bit: jax.Array | int
-) -> jax.Array:
+def _apply_operators(operators: jax.Array, cores: jax.Array, bit: Index) -> jax.Array:
     """Applies operators (r, 2, 2) to one bit of (left, physical) of (r, chi, 2, chi).
 
     The padding of an outer bond stays padding: its bits lie above all others.
@@ -133,8 +128,8 @@ def _widen(
     cores: jax.Array,
     operators: jax.Array,
     last: jax.Array,
-    left: jax.Array,
-    right: jax.Array,
+    left: Index,
+    right: Index,
 ) -> tuple[jax.Array, jax.Array]:
     """Canonical form of the widened bonds, from the right core to the left one.
 
@@ -180,8 +175,8 @@ def _truncate(
     cores: jax.Array,
     wide: jax.Array,
     centre: jax.Array,
-    left: jax.Array,
-    right: jax.Array,
+    left: Index,
+    right: Index,
     cutoff: float,
 ) -> tuple[jax.Array, jax.Array]:
     """Truncates the widened bonds from left to right.
@@ -220,14 +215,14 @@ def _truncate(
     return cores.at[right].set(centre[:, :, :chi]), weights
 
 
-def _move_right(cores: jax.Array, start: jax.Array, stop: jax.Array) -> jax.Array:
+def _move_right(cores: jax.Array, start: Index, stop: Index) -> jax.Array:
     """Moves the centre from one core to another further right, if it is."""
     mirrored = mirror(cores)[::-1]
     last = len(cores) - 1
     return mirror(_move_left(mirrored, last - stop, last - start)[::-1])
 
 
-def _move_left(cores: jax.Array, stop: jax.Array, start: jax.Array) -> jax.Array:
+def _move_left(cores: jax.Array, stop: Index, start: Index) -> jax.Array:
     """Moves the centre from core ``start`` to core ``stop`` if that is further left."""
     chi = len(cores[0])
 

@@ -85,11 +85,8 @@ def left_basis(name: str, swapped: bool) -> np.ndarray:
         two orthogonal projectors, or the four matrix units where they do not suffice.
     """
     spec = GATES[name]
-    if spec.matrix is not None:
-        parts = [spec.matrix]
-    else:
-        on = spec.projector_on
-        parts = [np.eye(4) - on, on, spec.generator]
+    terms = (spec.matrix, spec.generator, spec.projector_on)
+    parts = [term for term in terms if term is not None]
     tensors = np.stack(parts).reshape(-1, 2, 2, 2, 2)
     order = (0, 1, 3, 2, 4) if swapped else (0, 2, 4, 1, 3)
     operators = tensors.transpose(order).reshape(-1, 2, 2)
@@ -148,9 +145,9 @@ def unitaries_in_order(
         places.setdefault(() if block is None else block.pattern, []).append(i)
     dim = next(2 ** len(block.qubits) for block in blocks if block is not None)
     stacks = []
-    for pattern, members in places.items():
-        if pattern:
-            chosen = [blocks[i] for i in members]
+    for members in places.values():
+        chosen = [block for block in (blocks[i] for i in members) if block is not None]
+        if chosen:
             stacks.append(stacked_unitaries(chosen, angles, dtype))
         else:
             eye = jnp.eye(dim, dtype=dtype)[None]
