@@ -44,8 +44,9 @@ class Settings:
 
     epochs: int
     by: str = "row"  # 8 steps of 8 pixels; "pixel" is 64 steps of 1
-    batch_size: int = 64
+    batch_size: int = 32
     learning_rate: float = 1e-2
+    warmup_epochs: int = 3
     n_layers: int = 2
     controller: int = 128  # size of the hidden layer
     data_dir: str | None = dataclasses.field(default=None, metadata={"identity": False})
@@ -131,6 +132,7 @@ def run(point: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
         epochs=settings.epochs,
         batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
+        warmup_epochs=min(settings.warmup_epochs, settings.epochs - 1),
         seed=point["seed"],
         progress=False,
     )

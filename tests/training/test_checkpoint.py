@@ -173,6 +173,7 @@ def test_an_exhausted_patience_stays_exhausted(tmp_path):
         ({"batch_size": 21}, "batch_size is 20 there and 21 here"),
         ({"clip_norm": None}, r"clip_norm is 1\.0 there and None here"),
         ({"schedule": "constant"}, "schedule is 'cosine' there and 'constant' here"),
+        ({"warmup_epochs": 2}, "warmup_epochs is 0 there and 2 here"),
         ({"seed": 1}, "seed is 0 there and 1 here"),
         ({"model": linear(dtype="float64")}, "model is '"),
         ({"model": linear(dtype="float32", seed=1)}, "starting parameters is '"),

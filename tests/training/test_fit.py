@@ -15,7 +15,8 @@ from tnqrnn.model.cells import GRU
 from tnqrnn.tasks import Task, load_task
 from tnqrnn.training import NonFiniteError, evaluate, fit
 from tnqrnn.training.batches import shuffled_rows
-from tnqrnn.training.history import best_epoch
+from tnqrnn.training.history import best_epoch, epochs_without_gain
+from tnqrnn.training.loop import _rates
 
 
 def _equal(a, b):
@@ -99,19 +100,20 @@ def test_the_progress_bar_can_be_switched_off(capsys):
 
 
 @pytest.mark.parametrize(
-    ("accuracies", "losses", "expected"),
-    [
-        ([], [], 0),
-        ([0.5, 0.7, 0.6], [1.0, 2.0, 0.5], 2),
-        ([0.7, 0.7, 0.7], [0.9, 0.4, 0.5], 2),
-        ([0.7, 0.7, 0.1], [0.4, 0.4, 0.1], 1),
-    ],
+    ("accuracies", "best", "waited"),
+    [([], 0, 0), ([0.5, 0.7, 0.6], 2, 1), ([0.7, 0.7, 0.1], 2, 2), ([0.4], 1, 0)],
 )
-def test_the_best_epoch_is_by_accuracy_then_loss_then_time(
-    accuracies, losses, expected
-):
-    history = {"valid_accuracy": accuracies, "valid_loss": losses}
-    assert best_epoch(history) == expected
+def test_the_best_epoch_is_the_latest_of_the_highest_accuracy(accuracies, best, waited):
+    history = {"valid_accuracy": accuracies}
+    assert best_epoch(history) == best
+    assert epochs_without_gain(history) == waited
+
+
+def test_the_learning_rate_rises_and_falls():
+    rates = _rates("cosine", 0.3, 4, 20)
+    expected = optax.warmup_cosine_decay_schedule(0.0, 0.3, 4, 20)
+    np.testing.assert_allclose(rates, [expected(k) for k in range(20)], rtol=1e-5)
+    np.testing.assert_allclose(_rates("constant", 0.3, 2, 5), [0, 0.15, 0.3, 0.3, 0.3])
 
 
 def test_the_seed_decides_the_batches_and_nothing_else():
@@ -233,7 +235,7 @@ def test_patience_ends_a_run_that_no_longer_improves():
     frozen = fit(
         linear(), small_task(), epochs=9, learning_rate=0.0, patience=2, progress=False
     )
-    assert frozen.best_epoch == 1
+    assert frozen.best_epoch == 3
     assert len(frozen.history["train_loss"]) == 3
 
 
@@ -252,13 +254,15 @@ def test_patience_ends_a_run_that_no_longer_improves():
         ({"seed": -1}, "seed must be an integer >= 0, got -1"),
         ({"seed": 0.5}, "seed must be an integer >= 0, got 0.5"),
         ({"patience": 0}, "patience must be an integer >= 1, got 0"),
+        ({"warmup_epochs": 40}, r"warmup_epochs must be an integer in \[0, 39\]"),
+        ({"warmup_epochs": -1}, "warmup_epochs must be an integer in"),
         (
             {"optimizer": optax.sgd(1.0), "learning_rate": 0.1},
-            "learning_rate and schedule must be left out .* got 0.1 and 'cosine'",
+            "warmup_epochs must be left out .* got 0.1, 'cosine', 0",
         ),
         (
-            {"optimizer": optax.sgd(1.0), "schedule": "constant"},
-            "learning_rate and schedule must be left out",
+            {"optimizer": optax.sgd(1.0), "warmup_epochs": 2},
+            "warmup_epochs must be left out .* got 0.003, 'cosine', 2",
         ),
     ],
 )

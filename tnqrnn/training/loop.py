@@ -23,6 +23,7 @@ from tnqrnn.training.history import (
     QUANTITIES,
     History,
     best_epoch,
+    epochs_without_gain,
     extended,
     refuse_non_finite,
 )
@@ -51,8 +52,8 @@ class FitResult:
             epoch), ``gradient_norm_mean`` and ``gradient_norm_max`` (global norms over
             the epoch's steps, before clipping), ``seconds`` (the epoch's steps alone,
             without compilation and validation).
-        best_epoch: the epoch, counted from 1, with the highest validation accuracy; of
-            equal ones that with the lowest validation loss, then the earliest.
+        best_epoch: the epoch, counted from 1, with the highest validation accuracy, of
+            equal ones the latest.
         seconds_per_step: median over epochs of ``seconds`` per step.
         compile_seconds: what tracing and compiling took in this call; near 0 when an
             earlier call left the programs behind.
@@ -74,6 +75,7 @@ def fit(
     batch_size: int = 64,
     learning_rate: float = _LEARNING_RATE,
     schedule: str = _SCHEDULE,
+    warmup_epochs: int = 0,
     clip_norm: float | None = 1.0,
     optimizer: optax.GradientTransformation | None = None,
     seed: int = 0,
@@ -97,9 +99,11 @@ def fit(
         epochs: passes over the training samples.
         batch_size: B, at most the number of training samples. The remainder that fills
             no batch is left out, other samples in every epoch.
-        learning_rate: of Adam [kingma2015], at the first step.
-        schedule: ``"cosine"``, r_k = r_0 (1 + cos(pi k / K)) / 2 at step k of K
-            [loshchilov2017], or ``"constant"``.
+        learning_rate: r_0 of Adam [kingma2015], at the first step after the warm-up.
+        schedule: ``"cosine"``, r_k = r_0 (1 + cos(pi k / K)) / 2 at step k of K after
+            the warm-up [loshchilov2017], or ``"constant"``.
+        warmup_epochs: the rate rises linearly from 0 to r_0 over the steps of these
+            epochs. Large rates from the first step on leave some seeds untrained.
         clip_norm: the gradient is shortened to this global norm if it is longer;
             ``None`` for never.
         optimizer: an optax transformation in place of Adam, with its own learning rate
@@ -109,7 +113,8 @@ def fit(
         resume: go on from the checkpoints in ``directory``. With ``False`` the run
             starts anew and replaces them.
         progress: show a progress bar on standard error.
-        patience: stop after this many epochs without a better one; ``None`` for never.
+        patience: stop after this many epochs without a higher validation accuracy;
+            ``None`` for never.
 
     Raises:
         ValueError: an argument outside its range, or logits that do not fit the
@@ -131,9 +136,11 @@ def fit(
     if patience is not None:
         check_int("patience", patience, minimum=1)
     own = optimizer is not None
-    _check_rule(learning_rate, schedule, clip_norm, own)
+    check_int("warmup_epochs", warmup_epochs, minimum=0, maximum=epochs - 1)
+    _check_rule(learning_rate, schedule, warmup_epochs, clip_norm, own)
     n_steps = len(task.train) // batch_size
-    rates = _rates("own" if own else schedule, learning_rate, epochs * n_steps)
+    name = "own" if own else schedule
+    rates = _rates(name, learning_rate, warmup_epochs * n_steps, epochs * n_steps)
     optimizer = _adam() if optimizer is None else optimizer
     state = _start(model, optimizer)
     best = state.model
@@ -144,6 +151,7 @@ def fit(
             "batch_size": batch_size,
             "learning_rate": learning_rate,
             "schedule": schedule,
+            "warmup_epochs": warmup_epochs,
             "clip_norm": clip_norm,
             "optimizer": "own" if own else "adam",
             "seed": seed,
@@ -184,16 +192,21 @@ def fit(
 
 
 def _check_rule(
-    learning_rate: float, schedule: str, clip_norm: float | None, own: bool
+    learning_rate: float,
+    schedule: str,
+    warmup_epochs: int,
+    clip_norm: float | None,
+    own: bool,
 ) -> None:
     check_number("learning_rate", learning_rate, minimum=0)
     check_choice("schedule", schedule, ("cosine", "constant"))
     if clip_norm is not None:
         check_number("clip_norm", clip_norm, minimum=_LEAST_CLIP_NORM)
-    if own and (learning_rate, schedule) != (_LEARNING_RATE, _SCHEDULE):
+    given = learning_rate, schedule, warmup_epochs
+    if own and given != (_LEARNING_RATE, _SCHEDULE, 0):
         raise ValueError(
-            "learning_rate and schedule must be left out when an optimizer is given, "
-            f"got {learning_rate!r} and {schedule!r}."
+            "learning_rate, schedule and warmup_epochs must be left out when an "
+            f"optimizer is given, got {', '.join(map(repr, given))}."
         )
 
 
@@ -271,13 +284,17 @@ def _adam() -> optax.GradientTransformation:
     return optax.chain(optax.scale_by_adam(), optax.scale(-1.0))
 
 
-def _rates(schedule: str, learning_rate: float, n_steps: int) -> np.ndarray:
+def _rates(
+    schedule: str, learning_rate: float, n_warmup: int, n_steps: int
+) -> np.ndarray:
     """What the optimiser's updates are multiplied by, one number a step."""
     if schedule == "own":
         return np.ones(n_steps)
-    if schedule == "constant":
-        return np.full(n_steps, learning_rate)
-    return learning_rate * 0.5 * (1 + np.cos(np.pi * np.arange(n_steps) / n_steps))
+    rising = np.arange(n_warmup) / max(n_warmup, 1)
+    after = np.ones(n_steps - n_warmup)
+    if schedule == "cosine":
+        after = 0.5 * (1 + np.cos(np.pi * np.arange(len(after)) / len(after)))
+    return learning_rate * np.concatenate([rising, after])
 
 
 def _start(model: Model, optimizer: optax.GradientTransformation) -> Checkpoint:
@@ -300,7 +317,7 @@ def _without_weak_types(tree: Any) -> Any:
 
 
 def _finished(state: Checkpoint, epochs: int, patience: int | None) -> bool:
-    waited = state.epoch - best_epoch(state.history)
+    waited = epochs_without_gain(state.history)
     return state.epoch == epochs or (patience is not None and waited >= patience)
 
 
