@@ -6,7 +6,7 @@ singular values meet or vanish. But nothing physical depends on the factors: onl
 product ``A C`` with ``A = U_k`` and ``C = A^dagger theta`` matters, and the isometry
 ``A`` may be turned by any unitary that ``C`` undoes. Of all tangents that describe the
 same change of ``A C`` the one with ``A^dagger dA = 0`` is chosen, as in the tangent
-space of uniform matrix product states [vanderstraeten2019, section 3.2]::
+space of uniform matrix product states [vanderstraeten2019]::
 
     dA = U_d K,    dC = U_k^dagger dtheta + K^dagger U_d^dagger theta,
     K  = U_d^dagger (dtheta theta^dagger + theta dtheta^dagger) U_k / (s_k^2 - s_d^2)
