@@ -85,6 +85,19 @@ def test_weights_follow_the_precision_of_the_backend():
     assert model(xs).dtype == "float64"
 
 
+def test_a_model_keeps_its_gradient_mode():
+    cell = make_model().cell
+    model = tq.SequenceClassifier(cell, 5, gradient="reversible", key=KEYS[1])
+    xs = np.ones((6, 4), np.float32)
+    assert model(xs).shape == (5,)
+    switched = model.with_backend(tq.MPS(2))
+    with pytest.raises(ValueError, match="got 'reversible'"):
+        switched(xs)
+    assert switched(xs, gradient="store").shape == (5,)
+    with pytest.raises(ValueError, match="gradient must be one of .*'adjoint'"):
+        tq.SequenceClassifier(cell, 5, gradient="adjoint", key=KEYS[1])
+
+
 def test_another_start_may_be_given():
     cell = make_model().cell
     state = cell.backend.from_statevector(np.eye(8)[7])
@@ -124,7 +137,7 @@ CELLS = {
 @pytest.mark.parametrize("kind", [tq.SequenceClassifier, tq.SequenceLabeler])
 @pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 def test_a_model_is_saved_and_loaded_bit_for_bit(cell, kind, tmp_path):
-    model = kind(cell(), 5, key=KEYS[1])
+    model = kind(cell(), 5, gradient="checkpoint", key=KEYS[1])
     loaded = tq.load(tq.save(model, tmp_path / "model.npz"))
     assert eqx.tree_equal(loaded, model)
     xs = np.ones((6, 4), np.float32)

@@ -9,9 +9,9 @@ from jax.typing import ArrayLike
 from jaxtyping import PRNGKeyArray
 
 from tnqrnn.backends import AbstractBackend
-from tnqrnn.checks import check_int
+from tnqrnn.checks import check_choice, check_int
 from tnqrnn.model.base import AbstractCell
-from tnqrnn.model.rnn import Rollout, unroll
+from tnqrnn.model.rnn import GRADIENTS, Rollout, unroll
 
 
 class AbstractSequenceModel(eqx.Module):
@@ -20,20 +20,26 @@ class AbstractSequenceModel(eqx.Module):
     cell: eqx.AbstractVar[AbstractCell]
     head: eqx.AbstractVar[eqx.nn.Linear]
     n_classes: eqx.AbstractVar[int]
+    gradient: eqx.AbstractVar[str]
 
-    def __call__(self, xs: ArrayLike, *, gradient: str = "auto") -> jax.Array:
+    def __call__(self, xs: ArrayLike, *, gradient: str | None = None) -> jax.Array:
         """Logits for xs of shape (T, F) or (B, T, F); see :meth:`rollout`."""
         return self.rollout(xs, gradient=gradient)[0]
 
     def rollout(
-        self, xs: ArrayLike, *, gradient: str = "auto"
+        self, xs: ArrayLike, *, gradient: str | None = None
     ) -> tuple[jax.Array, Rollout]:
         """Logits, and the roll-out they come from.
+
+        Args:
+            xs (array of shape (T, F) or (B, T, F)): inputs.
+            gradient: mode of :func:`tnqrnn.unroll`; ``None`` for the model's own.
 
         Raises:
             ValueError: see :func:`tnqrnn.unroll`.
         """
-        rollout = unroll(self.cell, xs, gradient=gradient)
+        mode = self.gradient if gradient is None else gradient
+        rollout = unroll(self.cell, xs, gradient=mode)
         return self.classify(rollout.readouts), rollout
 
     @abc.abstractmethod
@@ -58,10 +64,11 @@ class SequenceClassifier(AbstractSequenceModel):
     Args:
         cell: quantum or classical.
         n_classes: C >= 2.
+        gradient: mode of :func:`tnqrnn.unroll` that the model uses, in training too.
         key: PRNG key of the head's initial weights.
 
     Raises:
-        ValueError: ``n_classes`` below 2.
+        ValueError: ``n_classes`` below 2, or an unknown gradient mode.
 
     >>> import jax, jax.numpy as jnp
     >>> import tnqrnn as tq
@@ -75,11 +82,18 @@ class SequenceClassifier(AbstractSequenceModel):
     cell: AbstractCell
     head: eqx.nn.Linear
     n_classes: int = eqx.field(static=True)
+    gradient: str = eqx.field(static=True)
 
     def __init__(
-        self, cell: AbstractCell, n_classes: int, *, key: PRNGKeyArray
+        self,
+        cell: AbstractCell,
+        n_classes: int,
+        *,
+        gradient: str = "auto",
+        key: PRNGKeyArray,
     ) -> None:
         self.cell = cell
+        self.gradient = check_choice("gradient", gradient, ("auto", *GRADIENTS))
         self.n_classes = check_int("n_classes", n_classes, minimum=2)
         self.head = _head(cell, n_classes, key)
 
@@ -96,11 +110,18 @@ class SequenceLabeler(AbstractSequenceModel):
     cell: AbstractCell
     head: eqx.nn.Linear
     n_classes: int = eqx.field(static=True)
+    gradient: str = eqx.field(static=True)
 
     def __init__(
-        self, cell: AbstractCell, n_classes: int, *, key: PRNGKeyArray
+        self,
+        cell: AbstractCell,
+        n_classes: int,
+        *,
+        gradient: str = "auto",
+        key: PRNGKeyArray,
     ) -> None:
         self.cell = cell
+        self.gradient = check_choice("gradient", gradient, ("auto", *GRADIENTS))
         self.n_classes = check_int("n_classes", n_classes, minimum=2)
         self.head = _head(cell, n_classes, key)
 

@@ -119,6 +119,7 @@ def _describe(model: AbstractSequenceModel) -> dict[str, Any]:
     return {
         "model": names[type(model)],
         "n_classes": model.n_classes,
+        "gradient": model.gradient,
         "cell": names[type(cell)],
         "fields": fields,
     }
@@ -135,7 +136,8 @@ def _build(header: dict[str, Any]) -> AbstractSequenceModel:
     make: Callable[..., AbstractCell] = _CELLS[header["cell"]]
     key = jax.random.key(0)
     cell = make(**fields, key=key)
-    return _MODELS[header["model"]](cell, header["n_classes"], key=key)
+    model = _MODELS[header["model"]]
+    return model(cell, header["n_classes"], gradient=header["gradient"], key=key)
 
 
 def _backend(fields: dict[str, Any]) -> AbstractBackend:
