@@ -34,7 +34,7 @@ from tnqrnn.study import (
     usable_cores,
 )
 
-MODEL = r"statevector|mps-[1-9]\d*|rnn|lstm|gru"
+MODEL = r"statevector(-checkpoint)?|mps-[1-9]\d*|rnn|lstm|gru"
 RUNS = Path(__file__).parents[1] / "runs"
 CHECKPOINTED = "statevector-checkpoint"
 """Exact states with the gradient mode of an MPS: rounding differs by mode."""
@@ -63,7 +63,8 @@ class Arguments:
     n_qubits: tuple[int, ...] | None = None
     """Numbers of qubits."""
     models: tuple[str, ...] | None = None
-    """statevector, mps-CHI, rnn, lstm, gru; classical ones are as large as the QRNN."""
+    """statevector, statevector-checkpoint, mps-CHI, rnn, lstm, gru; classical ones are
+    as large as the QRNN."""
     seeds: int | None = None
     """Number of seeds, counted from 0."""
     epochs: int | None = None
