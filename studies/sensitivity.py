@@ -136,6 +136,7 @@ def main(arguments: Arguments) -> int:
             "the last step; the change is relative for gradients.",
             labels=("time steps T", f"change of the {what}"),
             log=True,
+            log_x=True,
         )
         for what in ("gradient", "readout")
     ]

@@ -117,6 +117,7 @@ def plot_against_axis(
     labels: tuple[str, str],
     scale: float = 1.0,
     log: bool = False,
+    log_x: bool = False,
     limits: Limits = (None, None),
 ) -> Chart:
     """Draws a scalar metric against an axis: runs as points, mean and interval.
@@ -133,6 +134,7 @@ def plot_against_axis(
         scale: factor from the variable's unit to the label's.
         log: logarithmic vertical axis, with geometric means; values that are not
             positive are left out.
+        log_x: logarithmic horizontal axis, for values above 0.
         limits: bounds that the quantity cannot cross; no interval is drawn beyond.
 
     Returns:
@@ -142,7 +144,8 @@ def plot_against_axis(
         figure = Figure(figsize=(5.6, 3.9), layout="constrained")
         axes = figure.subplots()
         shown = _shown(dataset[metric], groups, log)
-        positions = dataset[x].values.astype(float)
+        ticks = dataset[x].values.astype(float)
+        positions = np.log2(ticks) if log_x else ticks
         gap = (
             float(np.min(np.diff(np.unique(positions)))) if len(positions) > 1 else 1.0
         )
@@ -151,12 +154,12 @@ def plot_against_axis(
             values = dataset[metric].sel({groups.dim: value}).transpose(x, over) * scale
             at = positions + step * (index - (len(shown) - 1) / 2)
             _draw_runs(axes, at, values, over, groups, value, log, limits, step)
-        axes.set_xticks(positions, [f"{v:g}" for v in positions])
+        axes.set_xticks(positions, [f"{v:g}" for v in ticks])
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
         drawn = dataset[metric].sel({groups.dim: shown}) * scale
         _frame(axes, drawn, log, limits)
-        figure.legend(loc="outside upper center", ncols=min(3, max(1, len(shown))))
+        figure.legend(loc="outside upper center", ncols=_legend_columns(groups, shown))
     words = f"{caption} Dots: runs. {interval_words(dataset, over, log=log)}"
     return Chart(metric, title, words, figure)
 
@@ -225,7 +228,7 @@ def plot_against_index(
             unique.values(),
             unique.keys(),
             loc="outside upper center",
-            ncols=min(3, max(1, len(unique))),
+            ncols=_legend_columns(groups, list(unique)),
         )
     words = f"{caption} Thin lines: runs. {interval_words(dataset, over, log=log)}"
     return Chart(metric, title, words, figure)
@@ -242,6 +245,11 @@ def interval_words(dataset: xr.Dataset, over: str, *, log: bool = False) -> str:
     if count <= _FEW_RUNS:
         words += f" From {count} runs it is wide, and is cut at the frame."
     return words
+
+
+def _legend_columns(groups: Groups, shown: Sequence[Any]) -> int:
+    widest = max((len(text) for text in groups.labels.values()), default=0)
+    return min(3 if widest <= 22 else 2, max(1, len(shown)))
 
 
 def _shown(values: xr.DataArray, groups: Groups, log: bool) -> list[Any]:
