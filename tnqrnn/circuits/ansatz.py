@@ -121,7 +121,7 @@ class Ansatz:
         """The circuit as text, one line a qubit, one column a moment in time.
 
         >>> print(hardware_efficient(2, n_layers=1).draw())
-        0: -[ry 0]-[rz 2]-----o----
+        0: -[ry 0]-[rz 2]----o----
         1: -[ry 1]-[rz 3]-[crx 4]-
         """
         columns: list[dict[int, str]] = []
