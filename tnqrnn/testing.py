@@ -3,10 +3,11 @@
 Strategies draw circuits, angles and states for hypothesis; checks assert one property
 each and work on any :class:`tnqrnn.Ansatz` and any backend::
 
-    from hypothesis import given
+    from hypothesis import given, settings
     import tnqrnn as tq
     from tnqrnn import testing
 
+    @settings(deadline=None)  # the first example compiles
     @given(testing.angles(my_circuit))
     def test_my_circuit(angles):
         testing.check_unitary(my_circuit, angles)

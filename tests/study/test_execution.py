@@ -62,7 +62,15 @@ def test_workers_must_be_a_positive_integer(tmp_path, workers):
         one.execute(workers=workers)
 
 
-def test_ctrl_c_leaves_records_and_no_processes(tmp_path):
+@pytest.fixture
+def interruptible():
+    """Ctrl-C raises KeyboardInterrupt, though a shell started us in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_leaves_records_and_no_processes(tmp_path, interruptible):
     directory = tmp_path / "slow"
 
     def interrupt():
