@@ -130,6 +130,7 @@ CELLS = {
     ),
     "rnn": lambda: tq.cells.RNN(4, 6, key=KEYS[0]),
     "lstm": lambda: tq.cells.LSTM(4, 6, key=KEYS[0]),
+    "lstm-float64": lambda: tq.cells.LSTM(4, 6, dtype="float64", key=KEYS[0]),
     "gru": lambda: tq.cells.GRU(4, 6, key=KEYS[0]),
 }
 
@@ -164,6 +165,14 @@ def test_a_model_of_another_format_is_refused(tmp_path):
     path = tmp_path / "model.npz"
     np.savez(path, header=np.frombuffer(b'{"format": "other 7"}', np.uint8))
     with pytest.raises(ValueError, match="of format 'other 7'"):
+        tq.load(path)
+
+
+def test_a_model_file_without_its_description_is_refused(tmp_path):
+    path = tmp_path / "model.npz"
+    header = b'{"format": "tnqrnn model 1", "model": "classifier"}'
+    np.savez(path, header=np.frombuffer(header, np.uint8))
+    with pytest.raises(ValueError, match="whole header, got .* misplaces 'fields'"):
         tq.load(path)
 
 

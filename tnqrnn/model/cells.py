@@ -97,6 +97,7 @@ class RNN(AbstractClassicalCell):
 
     def __call__(self, carry: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Takes h and x of shape (F,), gives the next h twice: as carry and as z."""
+        x = jnp.asarray(x, carry.dtype)
         h = jnp.tanh(self.from_input(x) + self.from_hidden(carry))
         return h, h
 
@@ -131,7 +132,7 @@ class GRU(AbstractClassicalCell):
 
     def __call__(self, carry: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Takes h and x of shape (F,), gives the next h twice: as carry and as z."""
-        h = self.step(x, carry)
+        h = self.step(jnp.asarray(x, carry.dtype), carry)
         return h, h
 
 
@@ -168,7 +169,7 @@ class LSTM(AbstractClassicalCell):
         self, carry: tuple[jax.Array, jax.Array], x: jax.Array
     ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
         """Takes (h, c) and x of shape (F,), gives the next (h, c), and h as z."""
-        h, c = self.step(x, carry)
+        h, c = self.step(jnp.asarray(x, carry[0].dtype), carry)
         return (h, c), h
 
 

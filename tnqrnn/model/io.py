@@ -21,7 +21,7 @@ from tnqrnn.backends import BACKENDS, AbstractBackend
 from tnqrnn.circuits import Ansatz
 from tnqrnn.model.base import AbstractCell
 from tnqrnn.model.cell import OPTIONS, QRNNCell
-from tnqrnn.model.cells import GRU, LSTM, RNN
+from tnqrnn.model.cells import KINDS
 from tnqrnn.model.controller import Controller
 from tnqrnn.model.heads import (
     AbstractSequenceModel,
@@ -33,7 +33,7 @@ from tnqrnn.records import write_atomic
 FORMAT = "tnqrnn model 1"
 
 _MODELS = {"classifier": SequenceClassifier, "labeler": SequenceLabeler}
-_CELLS = {"qrnn": QRNNCell, "rnn": RNN, "lstm": LSTM, "gru": GRU}
+_CELLS: dict[str, type[AbstractCell]] = {"qrnn": QRNNCell, **KINDS}
 
 
 def save(model: AbstractSequenceModel, path: str | Path) -> Path:
@@ -82,19 +82,23 @@ def load(path: str | Path) -> AbstractSequenceModel:
             f"path must be a model file of format {FORMAT!r}, got {str(path)!r} of "
             f"format {found!r}."
         )
-    model = _build(header)
+    try:
+        model = _build(header)
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"path must be a model file with a whole header, got {str(path)!r}, "
+            f"which lacks or misplaces {error}."
+        ) from error
     params, static = eqx.partition(model, eqx.is_inexact_array)
     wanted, tree = jax.tree.flatten(params)
-    shapes = [leaf.shape for leaf in wanted], [leaf.shape for leaf in leaves]
-    if shapes[0] != shapes[1]:
+    kinds = [[(leaf.shape, str(leaf.dtype)) for leaf in ls] for ls in (wanted, leaves)]
+    if kinds[0] != kinds[1]:
         raise ValueError(
-            f"path must hold arrays of shapes {shapes[0]} for its header, got "
-            f"{str(path)!r} with {shapes[1]}."
+            f"path must hold arrays of shapes and dtypes {kinds[0]} for its header, "
+            f"got {str(path)!r} with {kinds[1]}."
         )
-    loaded = [
-        jax.numpy.asarray(a, w.dtype) for a, w in zip(leaves, wanted, strict=True)
-    ]
-    return eqx.combine(jax.tree.unflatten(tree, loaded), static)
+    loaded = jax.tree.unflatten(tree, map(jax.numpy.asarray, leaves))
+    return eqx.combine(loaded, static)
 
 
 def _describe(model: AbstractSequenceModel) -> dict[str, Any]:
@@ -116,6 +120,7 @@ def _describe(model: AbstractSequenceModel) -> dict[str, Any]:
         }
     else:
         fields["hidden_size"] = cell.output_size
+        fields["dtype"] = str(model.head.weight.dtype)
     return {
         "model": names[type(model)],
         "n_classes": model.n_classes,
