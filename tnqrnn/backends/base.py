@@ -150,20 +150,34 @@ class AbstractReversibleBackend(AbstractBackend):
     """A backend whose evolution can be undone exactly, so that no history is stored."""
 
     @abc.abstractmethod
-    def pull_back(
-        self, ansatz: Ansatz, angles: jax.Array, state: State, cotangent: State
-    ) -> tuple[State, State, jax.Array]:
-        """Undoes :meth:`evolve` and carries a cotangent through it.
+    def operators(self, ansatz: Ansatz, angles: jax.Array) -> Any:
+        """What :meth:`apply` needs of a circuit at ``angles``, (P,): a small pytree."""
+
+    @abc.abstractmethod
+    def apply(self, ansatz: Ansatz, operators: Any, state: State) -> State:
+        """Applies the circuit that ``operators`` were made for."""
+
+    @abc.abstractmethod
+    def undo(
+        self, ansatz: Ansatz, operators: Any, state: State, cotangent: State
+    ) -> tuple[State, State, Any]:
+        """Undoes :meth:`apply` and carries a cotangent through it.
 
         Args:
             ansatz: the circuit.
-            angles (array of shape (P,)): the angles ``evolve`` was given.
-            state: what ``evolve`` returned.
+            operators: what ``apply`` was given.
+            state: what ``apply`` returned.
             cotangent: dL/d(state), a pytree like ``state``.
 
         Returns:
-            the state before, its cotangent, and dL/d(angles) of shape (P,).
+            the state before, its cotangent, and dL/d(operators).
         """
+
+    @abc.abstractmethod
+    def pull_back_expectation(
+        self, observables: tuple[PauliString, ...], state: State, cotangent: jax.Array
+    ) -> State:
+        """dL/d(state) from dL/d(:meth:`expectation`), of shape (M,)."""
 
 
 def check_same_qubits(ansatz: Ansatz, n_qubits: int) -> None:

@@ -7,13 +7,13 @@ function of G. So a group costs one matrix product, however many strings it answ
 """
 
 import functools
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from tnqrnn.backends.blocks import apply_block, gram
 from tnqrnn.circuits import PauliString
 from tnqrnn.circuits.gates import PAULIS
 
@@ -61,53 +61,17 @@ def group_strings(
     )
 
 
-def split_axes(
-    qubits: Sequence[int], n_qubits: int
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Shape of a 2**n axis cut into runs of ``qubits`` and what lies between.
-
-    Returns:
-        the sizes (rest, run, rest, run, ..., rest), rests possibly 1, and the sizes of
-        the runs alone.
-    """
-    shape: list[int] = []
-    runs: list[int] = []
-    last = -1
-    for qubit in qubits:
-        if runs and qubit == last + 1:
-            runs[-1] *= 2
-            shape[-1] *= 2
-        else:
-            shape += [2 ** (qubit - last - 1), 2]
-            runs.append(2)
-        last = qubit
-    return (*shape, 2 ** (n_qubits - 1 - last)), tuple(runs)
-
-
-def gram(left: jax.Array, right: jax.Array, qubits: Sequence[int]) -> jax.Array:
-    """``sum_rest left right^T`` over the axes other than ``qubits``.
-
-    Args:
-        left (array of shape (2, 2**n)): real and imaginary parts.
-        right (array of shape (2, 2**n)): real and imaginary parts.
-        qubits: ascending.
-
-    Returns:
-        real array of shape (2**(k+1), 2**(k+1)), indexed by (part, qubits) twice.
-    """
-    shape, runs = split_axes(qubits, left.shape[1].bit_length() - 1)
-    axes = list(range(len(shape) + 1))
-    inner = [0, *axes[2::2]]
-    renamed = {axis: len(axes) + i for i, axis in enumerate(inner)}
-    result = jnp.einsum(
-        left.reshape(2, *shape),
-        axes,
-        right.reshape(2, *shape),
-        [renamed.get(axis, axis) for axis in axes],
-        inner + [renamed[axis] for axis in inner],
-    )
-    side = 2 * int(np.prod(runs, dtype=int))
-    return result.reshape(side, side)
+@functools.lru_cache(maxsize=256)
+def _matrices(group: Group) -> np.ndarray:
+    """The group's strings as matrices on its qubits, in parts: (M, 2, d, d)."""
+    rows = []
+    for string in group.strings:
+        axes = dict(string)
+        matrix: np.ndarray = np.eye(1)
+        for qubit in group.qubits:
+            matrix = np.kron(matrix, PAULIS[axes.get(qubit, "I")])
+        rows.append([matrix.real, matrix.imag])
+    return np.array(rows)
 
 
 @functools.lru_cache(maxsize=256)
@@ -117,16 +81,9 @@ def _weights(group: Group) -> np.ndarray:
     With ``s = (a, b)`` and ``psi = a + i b``, ``<psi|P|psi>`` is
     ``s^T [[Re P, -Im P], [Im P, Re P]] s``.
     """
-    rows = []
-    for string in group.strings:
-        axes = dict(string)
-        factors = [PAULIS[axes.get(qubit, "I")] for qubit in group.qubits]
-        matrix: np.ndarray = np.eye(1)
-        for factor in factors:
-            matrix = np.kron(matrix, factor)
-        real = np.block([[matrix.real, -matrix.imag], [matrix.imag, matrix.real]])
-        rows.append(real.ravel())
-    return np.array(rows)
+    real, imag = _matrices(group).swapaxes(0, 1)
+    rows = np.block([[real, -imag], [imag, real]])
+    return rows.reshape(len(rows), -1)
 
 
 def pauli_expectations(parts: jax.Array, strings: tuple[PauliString, ...]) -> jax.Array:
@@ -143,7 +100,8 @@ def pauli_expectations(parts: jax.Array, strings: tuple[PauliString, ...]) -> ja
     values = []
     for group in groups:
         if len(group.qubits) > GROUP_QUBITS:
-            values.append(_one_by_one(parts, group.strings[0])[None])
+            image = _image(parts, group.strings[0])
+            values.append(jnp.sum(parts * image)[None])
             continue
         weights = jnp.asarray(_weights(group), parts.dtype)
         values.append(weights @ gram(parts, parts, group.qubits).ravel())
@@ -152,8 +110,35 @@ def pauli_expectations(parts: jax.Array, strings: tuple[PauliString, ...]) -> ja
     return joined if (order == np.arange(len(order))).all() else joined[order]
 
 
-def _one_by_one(parts: jax.Array, string: PauliString) -> jax.Array:
-    """<psi|P|psi> for a string on many qubits: P psi first, one qubit at a time."""
+def pull_back_expectations(
+    parts: jax.Array, strings: tuple[PauliString, ...], cotangent: jax.Array
+) -> jax.Array:
+    """dL/d(parts) of :func:`pauli_expectations`: ``2 sum_m cotangent_m P_m psi``.
+
+    A group's strings are summed to one matrix first, so that it costs one product.
+
+    Args:
+        parts (array of shape (2, 2**n)): real and imaginary parts of psi.
+        strings: M Pauli strings.
+        cotangent (array of shape (M,)): dL/d(values).
+
+    Returns:
+        array like ``parts``.
+    """
+    total = jnp.zeros_like(parts)
+    for group in group_strings(strings):
+        weights = 2 * cotangent[np.array(group.order)]
+        if len(group.qubits) > GROUP_QUBITS:
+            total += weights * _image(parts, group.strings[0])
+            continue
+        matrices = jnp.asarray(_matrices(group), parts.dtype)
+        matrix = jnp.tensordot(weights, matrices, 1)
+        total += apply_block(matrix, parts, group.qubits)
+    return total
+
+
+def _image(parts: jax.Array, string: PauliString) -> jax.Array:
+    """P psi for a string on many qubits, one qubit at a time."""
     n_qubits = parts.shape[1].bit_length() - 1
     real, imag = parts.reshape(2, *(2,) * n_qubits)
     for qubit, axis in string:
@@ -165,5 +150,4 @@ def _one_by_one(parts: jax.Array, string: PauliString) -> jax.Array:
             real, imag = signs * imag, -signs * real
         elif axis == "Z":
             real, imag = signs * real, signs * imag
-    image = jnp.stack([real, imag]).reshape(parts.shape)
-    return jnp.sum(parts * image)
+    return jnp.stack([real, imag]).reshape(parts.shape)

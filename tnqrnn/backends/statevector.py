@@ -6,8 +6,6 @@ real matrix products run several times faster on a CPU than complex ones. Its tr
 is the block's adjoint, so undoing a circuit is applying the transposes in reverse.
 """
 
-import functools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -24,7 +22,13 @@ from tnqrnn.backends.base import (
     check_same_qubits,
 )
 from tnqrnn.backends.entropy import von_neumann_entropy
-from tnqrnn.backends.readout import gram, pauli_expectations, split_axes
+from tnqrnn.backends.blocks import (
+    adjoint,
+    apply_block,
+    as_parts,
+    block_cotangent,
+)
+from tnqrnn.backends.readout import pauli_expectations, pull_back_expectations
 from tnqrnn.checks import check_int, check_memory, real_dtype
 from tnqrnn.circuits import (
     Ansatz,
@@ -96,31 +100,49 @@ class Statevector(AbstractReversibleBackend):
         self, ansatz: Ansatz, angles: ArrayLike, state: StatevectorState
     ) -> StatevectorState:
         check_same_qubits(ansatz, state.n_qubits)
-        blocks = fuse_for(ansatz)
+        matrices = self.operators(ansatz, check_angles(ansatz, angles))
+        return self.apply(ansatz, matrices, state)
+
+    def operators(self, ansatz: Ansatz, angles: jax.Array) -> list[jax.Array]:
+        unitaries = block_unitaries(
+            fuse_for(ansatz), angles.astype(real_dtype(self.dtype)), self.dtype
+        )
+        return [as_parts(unitary) for unitary in unitaries]
+
+    def apply(
+        self, ansatz: Ansatz, operators: list[jax.Array], state: StatevectorState
+    ) -> StatevectorState:
         parts = state.parts
-        matrices = self._matrices(blocks, check_angles(ansatz, angles))
-        for block, matrix in zip(blocks, matrices, strict=True):
+        for block, matrix in zip(fuse_for(ansatz), operators, strict=True):
             parts = apply_block(matrix, parts, block.qubits)
         return StatevectorState(parts)
 
-    def pull_back(
+    def undo(
         self,
         ansatz: Ansatz,
-        angles: jax.Array,
+        operators: list[jax.Array],
         state: StatevectorState,
         cotangent: StatevectorState,
-    ) -> tuple[StatevectorState, StatevectorState, jax.Array]:
-        blocks = fuse_for(ansatz)
-        build = functools.partial(self._matrices, blocks)
-        matrices, to_angles = jax.vjp(build, angles)
+    ) -> tuple[StatevectorState, StatevectorState, list[jax.Array]]:
         parts, dparts = state.parts, cotangent.parts
-        dmatrices = []
-        for block, matrix in zip(blocks[::-1], matrices[::-1], strict=True):
-            parts = apply_block(matrix.T, parts, block.qubits)
-            dmatrices.append(gram(dparts, parts, block.qubits))
-            dparts = apply_block(matrix.T, dparts, block.qubits)
-        (dangles,) = to_angles(dmatrices[::-1])
-        return StatevectorState(parts), StatevectorState(dparts), dangles
+        doperators = []
+        blocks = fuse_for(ansatz)
+        for block, matrix in zip(blocks[::-1], operators[::-1], strict=True):
+            back = adjoint(matrix)
+            parts = apply_block(back, parts, block.qubits)
+            doperators.append(block_cotangent(dparts, parts, block.qubits))
+            dparts = apply_block(back, dparts, block.qubits)
+        return StatevectorState(parts), StatevectorState(dparts), doperators[::-1]
+
+    def pull_back_expectation(
+        self,
+        observables: tuple[PauliString, ...],
+        state: StatevectorState,
+        cotangent: jax.Array,
+    ) -> StatevectorState:
+        return StatevectorState(
+            pull_back_expectations(state.parts, observables, cotangent)
+        )
 
     def expectation(
         self,
@@ -157,10 +179,6 @@ class Statevector(AbstractReversibleBackend):
     def n_qubits(self, state: StatevectorState) -> int:
         return state.n_qubits
 
-    def _matrices(self, blocks: Sequence[Block], angles: jax.Array) -> list[jax.Array]:
-        angles = angles.astype(real_dtype(self.dtype))
-        return [as_real(u) for u in block_unitaries(blocks, angles, self.dtype)]
-
 
 def fuse_for(ansatz: Ansatz) -> tuple[Block, ...]:
     """The circuit in blocks of the size that is fastest for its number of qubits.
@@ -169,37 +187,4 @@ def fuse_for(ansatz: Ansatz) -> tuple[Block, ...]:
     registers want small blocks (measured, docs/decisions.md).
     """
     n_qubits = ansatz.n_qubits
-    return fuse(ansatz, 2 if n_qubits <= 6 else 3 if n_qubits <= 9 else 4)
-
-
-def as_real(matrix: jax.Array) -> jax.Array:
-    """A complex matrix (d, d) as the real one (2d, 2d) that acts on (real, imag)."""
-    real, imag = matrix.real, matrix.imag
-    return jnp.block([[real, -imag], [imag, real]])
-
-
-def apply_block(
-    matrix: jax.Array, parts: jax.Array, qubits: Sequence[int]
-) -> jax.Array:
-    """Applies a real block matrix to a state.
-
-    Args:
-        matrix (array of shape (2**(k+1), 2**(k+1))): see :func:`as_real`.
-        parts (array of shape (2, 2**n)): the state.
-        qubits: the block's k qubits, ascending.
-
-    Returns:
-        array like ``parts``.
-    """
-    shape, runs = split_axes(qubits, parts.shape[1].bit_length() - 1)
-    axes = list(range(len(shape) + 1))
-    inner = [0, *axes[2::2]]
-    renamed = {axis: len(axes) + i for i, axis in enumerate(inner)}
-    result = jnp.einsum(
-        matrix.reshape(2, *runs, 2, *runs),
-        [renamed[axis] for axis in inner] + inner,
-        parts.reshape(2, *shape),
-        axes,
-        [renamed.get(axis, axis) for axis in axes],
-    )
-    return result.reshape(parts.shape)
+    return fuse(ansatz, 2 if n_qubits <= 6 else 4)

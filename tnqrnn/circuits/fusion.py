@@ -2,16 +2,19 @@
 
 A block is a short run of gates that together touch at most k qubits. A backend that
 applies blocks instead of gates passes over its state a few times instead of dozens of
-times. One-qubit gates wait until a two-qubit gate takes them along, so a chain's layer
-becomes overlapping groups of neighbours::
+times. A block takes gates of all layers that can run on its qubits, as a light cone
+does, so two layers of a chain on 8 qubits are three blocks::
 
-    qubits  0 1 2 3 4 5 6      k = 4
-    block 0 [=====]            rotations of 0-3, entanglers 01 12 23
-    block 1       [=====]      rotations of 4-6, entanglers 34 45 56
+    k = 4            layer 1      layer 2
+    block 0: 0-3     01 12 23     01 12
+    block 1: 2-5     34 45        23 34
+    block 2: 4-7     56 67        45 56 67
+
+One-qubit gates wait for the next two-qubit gate, which takes them along.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -45,53 +48,96 @@ class Block:
 def fuse(ansatz: Ansatz, max_qubits: int) -> tuple[Block, ...]:
     """Cuts a circuit into blocks of at most ``max(2, max_qubits)`` qubits.
 
-    Greedy: a gate joins the first block that is late enough and does not grow too wide.
-    Blocks stay within ``max_qubits`` neighbouring qubits unless a gate itself reaches
-    further. Applying the blocks in order is applying the circuit.
+    Greedy: the next block takes the group of qubits, neighbours first, on which most
+    two-qubit gates can run before another qubit is needed. Applying the blocks in order
+    is applying the circuit.
     """
-    width = max(2, max_qubits)
-    sets: list[set[int]] = []
-    gates: list[list[Gate]] = []
-    latest = [-1] * ansatz.n_qubits
-    waiting: list[list[Gate]] = [[] for _ in range(ansatz.n_qubits)]
-
-    def place(qubits: set[int], new: list[Gate]) -> None:
-        first = max(0, *(latest[q] for q in qubits))
-        at = next(
-            (i for i in range(first, len(sets)) if _fits(sets[i], qubits, width)),
-            len(sets),
-        )
-        if at == len(sets):
-            sets.append(set())
-            gates.append([])
-        sets[at] |= qubits
-        gates[at] += new
-        for qubit in qubits:
-            latest[qubit] = at
-
-    for gate in ansatz.gates:
-        if len(gate.qubits) == 1:
-            waiting[gate.qubits[0]].append(gate)
-            continue
-        before = [g for qubit in sorted(gate.qubits) for g in waiting[qubit]]
-        for qubit in gate.qubits:
-            waiting[qubit] = []
-        place(set(gate.qubits), [*before, gate])
-    for qubit, rest in enumerate(waiting):
-        if rest:
-            place({qubit}, rest)
-    return tuple(
-        Block(tuple(sorted(qubits)), tuple(members))
-        for qubits, members in zip(sets, gates, strict=True)
-    )
+    width = min(max(2, max_qubits), ansatz.n_qubits)
+    queues = _Queues(ansatz)
+    blocks = []
+    while any(queues.waiting):
+        best: list[int] = []
+        for group in _groups(queues, width):
+            run = queues.runnable(group)
+            if queues.worth(run) > queues.worth(best):
+                best = run
+        queues.take(best)
+        gates = tuple(ansatz.gates[i] for i in best)
+        qubits = sorted({qubit for gate in gates for qubit in gate.qubits})
+        blocks.append(Block(tuple(qubits), gates))
+    return tuple(blocks)
 
 
-def _fits(block: set[int], qubits: set[int], width: int) -> bool:
-    union = block | qubits
-    if len(union) > width:
-        return False
-    spans = [max(s) - min(s) < width for s in (union, block, qubits)]
-    return spans[0] or not (spans[1] and spans[2])
+class _Queues:
+    """The gates that have not run yet, by their numbers, in order on each qubit."""
+
+    def __init__(self, ansatz: Ansatz) -> None:
+        self.on = [gate.qubits for gate in ansatz.gates]
+        self.waiting: list[list[int]] = [[] for _ in range(ansatz.n_qubits)]
+        for i, qubits in enumerate(self.on):
+            for qubit in qubits:
+                self.waiting[qubit].append(i)
+
+    def runnable(self, group: Sequence[int]) -> list[int]:
+        """Gates that can run on these qubits alone, in order.
+
+        One-qubit gates at the end wait for a later block, which takes them along with a
+        two-qubit gate at no cost, if there is one to come.
+        """
+        done = dict.fromkeys(group, 0)
+        order: list[int] = []
+
+        def is_next(i: int, qubit: int) -> bool:
+            return qubit in done and self.waiting[qubit][done[qubit]] == i
+
+        grown = True
+        while grown:
+            grown = False
+            for qubit in group:
+                while done[qubit] < len(self.waiting[qubit]):
+                    i = self.waiting[qubit][done[qubit]]
+                    if not all(is_next(i, q) for q in self.on[i]):
+                        break
+                    for q in self.on[i]:
+                        done[q] += 1
+                    order.append(i)
+                    grown = True
+        for qubit in group:
+            ran = self.waiting[qubit][: done[qubit]]
+            later = self.waiting[qubit][done[qubit] :]
+            if any(len(self.on[i]) == 2 for i in later):
+                while ran and len(self.on[ran[-1]]) == 1:
+                    order.remove(ran.pop())
+        return order
+
+    def take(self, gates: Sequence[int]) -> None:
+        """Removes gates that have run."""
+        taken = set(gates)
+        self.waiting = [[i for i in q if i not in taken] for q in self.waiting]
+
+    def worth(self, gates: Sequence[int]) -> tuple[int, int]:
+        """How many two-qubit gates, and how many gates."""
+        return sum(len(self.on[i]) == 2 for i in gates), len(gates)
+
+
+def _groups(queues: _Queues, width: int) -> Iterator[tuple[int, ...]]:
+    """The groups of at most ``width`` qubits a block may act on, those to prefer first.
+
+    All runs of neighbours; then two runs of neighbours around the two qubits of each
+    gate that reaches further and is next on its first qubit.
+    """
+    n_qubits = len(queues.waiting)
+    for first in range(n_qubits - width + 1):
+        yield tuple(range(first, first + width))
+    heads = {queues.on[queue[0]] for queue in queues.waiting if queue}
+    for low, high in sorted((min(q), max(q)) for q in heads if np.ptp(q) >= width):
+        for size in range(1, width):
+            for start in range(max(0, low - size + 1), low + 1):
+                left = range(start, start + size)
+                rest = width - size
+                for begin in range(high - rest + 1, min(high, n_qubits - rest) + 1):
+                    if begin >= left.stop:
+                        yield (*left, *range(begin, begin + rest))
 
 
 def block_unitaries(

@@ -155,8 +155,7 @@ def _run_reversible(cell: AbstractCell, xs: jax.Array, carry: Carry) -> Rollout:
 
     @jax.custom_vjp
     def run(params, xs, carry):
-        rollout = _run(eqx.combine(params, static), xs, carry)
-        return rollout.readouts, rollout.carry
+        return _forward(eqx.combine(params, static), xs, carry)
 
     def forward(params, xs, carry):
         zs, last = run(params, xs, carry)
@@ -164,7 +163,7 @@ def _run_reversible(cell: AbstractCell, xs: jax.Array, carry: Carry) -> Rollout:
 
     def backward(residuals, cotangents):
         params, *history = residuals
-        return _pull_back(params, static, history, cotangents)
+        return _backward(params, static, history, cotangents)
 
     run.defvjp(forward, backward)
     zs, last = run(params, xs, carry)
@@ -175,26 +174,54 @@ def _run_reversible(cell: AbstractCell, xs: jax.Array, carry: Carry) -> Rollout:
     return Rollout(zs, last, truncation)
 
 
-def _pull_back(params, static, history, cotangents):
+def _forward(cell, xs, carry):
+    """Readouts of every step and the last carry.
+
+    Controller and block matrices are computed for the whole batch, and then the states
+    are moved one after another: each stays in the processor's cache.
+    """
+    backend, ansatz = cell.backend, cell.ansatz
+
+    def move(now):
+        operators, state = now
+        state = backend.apply(ansatz, operators, state)
+        return state, cell.read(state)
+
+    def step(carry, x):
+        angles = jax.vmap(cell.angles)(x, carry.readouts)
+        operators = jax.vmap(lambda a: backend.operators(ansatz, a))(angles)
+        state, z = jax.lax.map(move, (operators, carry.state))
+        return type(carry)(state, z), z
+
+    carry, zs = jax.lax.scan(step, carry, xs)
+    return zs, carry
+
+
+def _backward(params, static, history, cotangents):
     """Cotangents of (params, xs, carry) from those of (zs, last carry)."""
     xs, first, zs, state = history
     dzs, dlast = cotangents
     cell = eqx.combine(params, static)
+    backend, ansatz = cell.backend, cell.ansatz
     before = jnp.concatenate([first[None], zs[:-1]])
-    undo = jax.vmap(
-        lambda angles, state, dstate: cell.backend.pull_back(
-            cell.ansatz, angles, state, dstate
-        )
-    )
+
+    def move_back(now):
+        operators, state, dstate, dz = now
+        extra = backend.pull_back_expectation(cell.observables, state, dz)
+        dstate = jax.tree.map(jnp.add, dstate, extra)
+        return backend.undo(ansatz, operators, state, dstate)
 
     def step(carry, inputs):
         state, dstate, dz = carry
         x, z, dz_out = inputs
-        _, from_readouts = jax.vjp(jax.vmap(cell.read), state)
-        (extra,) = from_readouts(dz + dz_out)
-        dstate = jax.tree.map(jnp.add, dstate, extra)
         angles, to_z = jax.vjp(lambda z: jax.vmap(cell.angles)(x, z), z)
-        state, dstate, dangles = undo(angles, state, dstate)
+        operators, to_angles = jax.vjp(
+            jax.vmap(lambda a: backend.operators(ansatz, a)), angles
+        )
+        state, dstate, doperators = jax.lax.map(
+            move_back, (operators, state, dstate, dz + dz_out)
+        )
+        (dangles,) = to_angles(doperators)
         (dz,) = to_z(dangles)
         return (state, dstate, dz), dangles
 
