@@ -9,7 +9,8 @@ from tolerances import EXACT
 import tnqrnn as tq
 from tnqrnn.circuits import TOPOLOGIES
 from tnqrnn.circuits.ansatz import apply_matrix
-from tnqrnn.circuits.fusion import block_unitaries, fuse
+from tnqrnn.circuits.fusion import fuse
+from tnqrnn.circuits.unitaries import block_unitaries
 from tnqrnn.testing import pool
 
 
@@ -45,7 +46,7 @@ def test_a_chain_needs_few_blocks():
 def test_operations_to_compile_do_not_grow_with_the_circuit():
     def size(n_qubits):
         ansatz = tq.hardware_efficient(n_qubits)
-        blocks = [block for block in fuse(ansatz, 2) if len(block.qubits) == 2]
+        blocks = tuple(b for b in fuse(ansatz, 2) if len(b.qubits) == 2)
         angles = jnp.zeros(ansatz.n_params)
         build = jax.make_jaxpr(lambda a: block_unitaries(blocks, a, "complex64"))
         kinds = [eqn.primitive.name for eqn in build(angles).eqns]

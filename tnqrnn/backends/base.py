@@ -150,6 +150,14 @@ class AbstractReversibleBackend(AbstractBackend):
     """A backend whose evolution can be undone exactly, so that no history is stored."""
 
     @abc.abstractmethod
+    def samples_at_once(self, state: State) -> int:
+        """How many samples of a batch are best moved together.
+
+        Args:
+            state: states of a batch, each array with a leading axis.
+        """
+
+    @abc.abstractmethod
     def operators(self, ansatz: Ansatz, angles: jax.Array) -> Any:
         """What :meth:`apply` needs of a circuit at ``angles``, (P,): a small pytree."""
 

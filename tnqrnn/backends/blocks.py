@@ -65,8 +65,7 @@ def apply_block(
         array like ``parts``.
     """
     shape, runs = split_axes(qubits, parts.shape[1].bit_length() - 1)
-    d = matrix.shape[-1]
-    if len(runs) == 1 and shape[-1] >= max(32, 2 * d):
+    if _has_long_rows(shape, runs):
         products = _row_by_row(matrix, parts.reshape(2, *shape))
     else:
         products = _all_at_once(matrix, parts.reshape(2, *shape), runs)
@@ -74,11 +73,21 @@ def apply_block(
     return jnp.stack([xx - yy, xy + yx]).reshape(parts.shape)
 
 
+def _has_long_rows(shape: Sequence[int], runs: Sequence[int]) -> bool:
+    """Whether a product for each value of the qubits before the block is faster.
+
+    Measured: the rows behind the block must be as long as two of its matrix's.
+    """
+    return len(runs) == 1 and shape[-1] >= max(32, 2 * runs[0])
+
+
 def _row_by_row(matrix: jax.Array, tensor: jax.Array) -> jax.Array:
     """Products of shape (2, 2, left, d, right), one matrix product for each left."""
     _, left, d, right = tensor.shape
     stacked = jnp.broadcast_to(matrix.reshape(2 * d, d), (2, left, 2 * d, d))
-    products = jax.lax.dot_general(stacked, tensor, (((3,), (2,)), ((0, 1), (0, 1))))
+    products = jax.lax.dot_general(
+        stacked, tensor, (((3,), (2,)), ((0, 1), (0, 1))), precision="highest"
+    )
     return jnp.moveaxis(products.reshape(2, left, 2, d, right), 2, 1)
 
 
@@ -96,6 +105,7 @@ def _all_at_once(
         tensor,
         axes,
         [0, part, *(renamed.get(axis, axis) for axis in axes[1:])],
+        precision="highest",
     )
 
 
@@ -111,18 +121,20 @@ def gram(left: jax.Array, right: jax.Array, qubits: Sequence[int]) -> jax.Array:
         real array of shape (2, 2**k, 2, 2**k), indexed by (part, qubits) twice.
     """
     shape, runs = split_axes(qubits, left.shape[1].bit_length() - 1)
+    d = 2 ** len(qubits)
     axes = list(range(len(shape) + 1))
     inner = [0, *axes[2::2]]
     renamed = {axis: len(axes) + i for i, axis in enumerate(inner)}
+    by_row = [1] if _has_long_rows(shape, runs) else []  # summed afterwards
     result = jnp.einsum(
         left.reshape(2, *shape),
         axes,
         right.reshape(2, *shape),
         [renamed.get(axis, axis) for axis in axes],
-        inner + [renamed[axis] for axis in inner],
+        by_row + inner + [renamed[axis] for axis in inner],
+        precision="highest",
     )
-    d = 2 ** len(qubits)
-    return result.reshape(2, d, 2, d)
+    return result.reshape(-1, 2, d, 2, d).sum(0)
 
 
 def block_cotangent(

@@ -10,7 +10,8 @@ from tnqrnn.backends.mps_plan import Stage, plan, repeats
 from tnqrnn.backends.mps_state import MPSState
 from tnqrnn.backends.mps_sweeps import record, sweep
 from tnqrnn.circuits import Ansatz
-from tnqrnn.circuits.fusion import Block, stacked_unitaries
+from tnqrnn.circuits.fusion import Block
+from tnqrnn.circuits.unitaries import stacked_unitaries
 
 
 def evolve(
@@ -52,7 +53,7 @@ def _apply_local(stage: Stage, angles: jax.Array, state: MPSState) -> MPSState:
     """Applies what acts on single tensors: exact, wherever the centre is."""
     centre, rest, end = state.centre, state.rest, state.layout.end
     if stage.head is not None:
-        (unitary,) = stacked_unitaries([stage.head], angles, str(centre.dtype))
+        (unitary,) = stacked_unitaries((stage.head,), angles, str(centre.dtype))
         columns = centre[:end].reshape(2 * end, -1)
         centre = centre.at[:end].set((unitary @ columns).reshape(end, 2, -1))
     if stage.singles:
@@ -66,7 +67,7 @@ def _apply_local(stage: Stage, angles: jax.Array, state: MPSState) -> MPSState:
 def _apply_tail(
     block: Block, angles: jax.Array, core: jax.Array, end: int
 ) -> jax.Array:
-    (unitary,) = stacked_unitaries([block], angles, str(core.dtype))
+    (unitary,) = stacked_unitaries((block,), angles, str(core.dtype))
     rows = core[:, :, :end].reshape(-1, 2 * end)
     return core.at[:, :, :end].set((rows @ unitary.T).reshape(-1, 2, end))
 

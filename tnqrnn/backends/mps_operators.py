@@ -18,8 +18,9 @@ import numpy as np
 
 from tnqrnn.backends.mps_state import Layout
 from tnqrnn.circuits.ansatz import Gate
-from tnqrnn.circuits.fusion import Block, stacked_unitaries
+from tnqrnn.circuits.fusion import Block
 from tnqrnn.circuits.gates import GATES
+from tnqrnn.circuits.unitaries import stacked_unitaries
 
 MaybeBlock = Block | None
 
@@ -148,7 +149,7 @@ def unitaries_in_order(
     for members in places.values():
         chosen = [block for block in (blocks[i] for i in members) if block is not None]
         if chosen:
-            stacks.append(stacked_unitaries(chosen, angles, dtype))
+            stacks.append(stacked_unitaries(tuple(chosen), angles, dtype))
         else:
             eye = jnp.eye(dim, dtype=dtype)[None]
             stacks.append(jnp.broadcast_to(eye, (len(members), dim, dim)))

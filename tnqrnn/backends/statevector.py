@@ -1,9 +1,9 @@
 """The exact state: 2**n amplitudes, moved by fused blocks, undone exactly.
 
 The amplitudes are held as real numbers of shape (2, 2**n), real parts and imaginary
-parts, and a block's unitary ``U`` as the real matrix ``[[Re U, -Im U], [Im U, Re U]]``:
-real matrix products run several times faster on a CPU than complex ones. Its transpose
-is the block's adjoint, so undoing a circuit is applying the transposes in reverse.
+parts, because real matrix products are much faster on a CPU than complex ones
+(:mod:`tnqrnn.backends.blocks`). Undoing a circuit is applying the adjoints of its
+blocks in reverse.
 """
 
 from dataclasses import dataclass
@@ -37,7 +37,12 @@ from tnqrnn.circuits import (
     check_angles,
     parse_observables,
 )
-from tnqrnn.circuits.fusion import Block, block_unitaries, fuse
+from tnqrnn.circuits.fusion import Block, fuse
+from tnqrnn.circuits.unitaries import block_unitaries
+
+
+AMPLITUDES_AT_ONCE = 2**13
+"""Of a batch, as many samples are moved together (measured, docs/decisions.md)."""
 
 
 class StatevectorState(eqx.Module):
@@ -102,6 +107,10 @@ class Statevector(AbstractReversibleBackend):
         check_same_qubits(ansatz, state.n_qubits)
         matrices = self.operators(ansatz, check_angles(ansatz, angles))
         return self.apply(ansatz, matrices, state)
+
+    def samples_at_once(self, state: StatevectorState) -> int:
+        amplitudes = state.parts.shape[-1]
+        return max(1, AMPLITUDES_AT_ONCE // amplitudes)
 
     def operators(self, ansatz: Ansatz, angles: jax.Array) -> list[jax.Array]:
         unitaries = block_unitaries(
@@ -183,8 +192,9 @@ class Statevector(AbstractReversibleBackend):
 def fuse_for(ansatz: Ansatz) -> tuple[Block, ...]:
     """The circuit in blocks of the size that is fastest for its number of qubits.
 
-    Building a block's matrix costs 4**k, applying it to the state 2**(n+k): small
-    registers want small blocks (measured, docs/decisions.md).
+    Wider blocks are fewer, but each costs more to build: small registers want small
+    blocks (measured, docs/decisions.md).
     """
     n_qubits = ansatz.n_qubits
-    return fuse(ansatz, 2 if n_qubits <= 6 else 4)
+    width = 2 if n_qubits <= 6 else 3 if n_qubits <= 8 else 4 if n_qubits <= 14 else 5
+    return fuse(ansatz, width)

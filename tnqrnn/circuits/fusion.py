@@ -17,12 +17,9 @@ import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import jax
-import jax.numpy as jnp
-import numpy as np
+from tnqrnn.circuits.ansatz import Ansatz, Gate
 
-from tnqrnn.circuits.ansatz import Ansatz, Gate, apply_matrix
-from tnqrnn.circuits.gates import gate_matrix
+Pattern = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class Block:
     gates: tuple[Gate, ...]
 
     @property
-    def pattern(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    def pattern(self) -> Pattern:
         """Gate names on positions within the block: blocks alike share a pattern."""
         place = {qubit: i for i, qubit in enumerate(self.qubits)}
         return tuple((g.name, tuple(place[q] for q in g.qubits)) for g in self.gates)
@@ -108,7 +105,13 @@ class _Queues:
             if any(len(self.on[i]) == 2 for i in later):
                 while ran and len(self.on[ran[-1]]) == 1:
                     order.remove(ran.pop())
-        return order
+        return sorted(order)
+
+    def next_pair(self, qubit: int) -> tuple[int, int]:
+        """The qubits, ascending, of the next two-qubit gate on a qubit, if any."""
+        pairs = (self.on[i] for i in self.waiting[qubit] if len(self.on[i]) == 2)
+        low, high = sorted(next(pairs, (qubit, qubit)))
+        return low, high
 
     def take(self, gates: Sequence[int]) -> None:
         """Removes gates that have run."""
@@ -129,8 +132,8 @@ def _groups(queues: _Queues, width: int) -> Iterator[tuple[int, ...]]:
     n_qubits = len(queues.waiting)
     for first in range(n_qubits - width + 1):
         yield tuple(range(first, first + width))
-    heads = {queues.on[queue[0]] for queue in queues.waiting if queue}
-    for low, high in sorted((min(q), max(q)) for q in heads if np.ptp(q) >= width):
+    far = {queues.next_pair(qubit) for qubit in range(n_qubits)}
+    for low, high in sorted(pair for pair in far if pair[1] - pair[0] >= width):
         for size in range(1, width):
             for start in range(max(0, low - size + 1), low + 1):
                 left = range(start, start + size)
@@ -138,80 +141,3 @@ def _groups(queues: _Queues, width: int) -> Iterator[tuple[int, ...]]:
                 for begin in range(high - rest + 1, min(high, n_qubits - rest) + 1):
                     if begin >= left.stop:
                         yield (*left, *range(begin, begin + rest))
-
-
-def block_unitaries(
-    blocks: Sequence[Block], angles: jax.Array, dtype: str
-) -> list[jax.Array]:
-    """The blocks' matrices.
-
-    Blocks of one pattern are built together, so that the number of operations to
-    compile depends on the number of different patterns and not on that of blocks.
-
-    Args:
-        blocks: in any order.
-        angles (array of shape (P,)): radians.
-        dtype: complex type of the matrices.
-
-    Returns:
-        one array of shape (2**k, 2**k) a block, in the blocks' order.
-    """
-    places: dict[tuple, list[int]] = {}
-    for i, block in enumerate(blocks):
-        places.setdefault((len(block.qubits), block.pattern), []).append(i)
-    result: dict[int, jax.Array] = {}
-    for members in places.values():
-        stack = stacked_unitaries([blocks[i] for i in members], angles, dtype)
-        result.update({i: stack[j] for j, i in enumerate(members)})
-    return [result[i] for i in range(len(blocks))]
-
-
-def stacked_unitaries(
-    blocks: Sequence[Block], angles: jax.Array, dtype: str
-) -> jax.Array:
-    """The matrices of N blocks of one pattern, as one array of shape (N, 2**k, 2**k).
-
-    Neighbouring one-qubit gates are multiplied as 2x2 matrices and taken along by the
-    next two-qubit gate.
-    """
-    k, count = len(blocks[0].qubits), len(blocks)
-    singles: list[jax.Array | None] = [None] * k
-    matrix: jax.Array | None = None
-
-    def extend(small: jax.Array, places: tuple[int, ...]) -> jax.Array:
-        start = matrix
-        if start is None:
-            eye = jnp.eye(2**k, dtype=dtype)
-            start = jnp.broadcast_to(eye[None], (count, 2**k, 2**k))
-        return apply_matrix(small, start, places, k)
-
-    for position, (name, places) in enumerate(blocks[0].pattern):
-        index = [block.gates[position].angle for block in blocks]
-        angle = None if index[0] is None else angles[np.array(index)]
-        small = gate_matrix(name, angle, dtype)
-        if small.ndim == 2:
-            small = jnp.broadcast_to(small[None], (count, *small.shape))
-        if len(places) == 1:
-            before = singles[places[0]]
-            singles[places[0]] = small if before is None else small @ before
-            continue
-        small = _take_along(small, [singles[place] for place in places])
-        for place in places:
-            singles[place] = None
-        matrix = extend(small, places)
-    for place, single in enumerate(singles):
-        if single is not None:
-            matrix = extend(single, (place,))
-    assert matrix is not None, "a block holds at least one gate"
-    return matrix
-
-
-def _take_along(small: jax.Array, singles: Sequence[jax.Array | None]) -> jax.Array:
-    """``small (left (x) right)`` for two-qubit matrices, (N, 4, 4)."""
-    tensor = small.reshape(-1, 4, 2, 2)
-    left, right = singles
-    if left is not None:
-        tensor = jnp.einsum("noab,nac->nocb", tensor, left)
-    if right is not None:
-        tensor = jnp.einsum("noab,nbc->noac", tensor, right)
-    return tensor.reshape(small.shape)

@@ -190,11 +190,21 @@ def _forward(cell, xs, carry):
     def step(carry, x):
         angles = jax.vmap(cell.angles)(x, carry.readouts)
         operators = jax.vmap(lambda a: backend.operators(ansatz, a))(angles)
-        state, z = jax.lax.map(move, (operators, carry.state))
+        state, z = _for_samples(backend, move, (operators, carry.state))
         return type(carry)(state, z), z
 
     carry, zs = jax.lax.scan(step, carry, xs)
     return zs, carry
+
+
+def _for_samples(backend, function, arguments):
+    """``function`` on each sample, as many at once as the backend finds fastest."""
+    batch = len(jax.tree.leaves(arguments)[0])
+    most = backend.samples_at_once(arguments[1])
+    size = max(i for i in range(1, batch + 1) if batch % i == 0 and i <= most)
+    if size == batch:
+        return jax.vmap(function)(arguments)
+    return jax.lax.map(function, arguments, batch_size=size if size > 1 else None)
 
 
 def _backward(params, static, history, cotangents):
@@ -218,8 +228,8 @@ def _backward(params, static, history, cotangents):
         operators, to_angles = jax.vjp(
             jax.vmap(lambda a: backend.operators(ansatz, a)), angles
         )
-        state, dstate, doperators = jax.lax.map(
-            move_back, (operators, state, dstate, dz + dz_out)
+        state, dstate, doperators = _for_samples(
+            backend, move_back, (operators, state, dstate, dz + dz_out)
         )
         (dangles,) = to_angles(doperators)
         (dz,) = to_z(dangles)
