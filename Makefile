@@ -5,6 +5,7 @@ ARGS ?= --preset quick
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := .venv-peers
 SOURCES := tnqrnn studies benchmarks tests
 
 # One thread a process: the tests run in WORKERS processes side by side.
@@ -13,7 +14,7 @@ TEST_ENV := MPLBACKEND=Agg PYTHONHASHSEED=0 OMP_NUM_THREADS=1 \
 PYTEST := $(TEST_ENV) $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study test test-long lint format type doctest pytest bench clean
+.PHONY: help setup peers study test test-long lint format type doctest pytest bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' \
@@ -27,6 +28,13 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt hatchling
 	$(BIN)/python -m pip install --quiet --no-build-isolation -c constraints.txt -e ".[dev]"
+	@touch $@
+
+peers: $(PEERS)/.ready  ## make .venv-peers with the libraries of the benchmarks
+
+$(PEERS)/.ready: pyproject.toml constraints-peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet -c constraints-peers.txt ".[peers]"
 	@touch $@
 
 study: $(READY)  ## accuracy against qubits and backend on real digits (ARGS="--preset full")
@@ -55,9 +63,12 @@ type: $(READY)  ## check the types
 doctest: $(READY)  ## run the examples in docstrings, docs/ and README.md
 	$(PYTEST) -q --doctest-modules --doctest-glob="*.md" tnqrnn docs README.md
 
-bench: $(READY)  ## run every benchmark, each prints its table
-	set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+# Those that need no other library; `make peers` comes before gradient_step.py.
+BENCHMARKS := benchmarks/backends.py benchmarks/engine_rate.py benchmarks/mps_compile.py
+
+bench: $(READY)  ## run every benchmark of this library alone, each prints its table
+	set -e; for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python $$script; done
 
 clean:  ## remove the virtual environment and every cache (not runs/)
-	rm -rf $(VENV) dist build .hypothesis .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) dist build .hypothesis .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

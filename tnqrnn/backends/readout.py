@@ -129,7 +129,7 @@ def pull_back_expectations(
     for group in group_strings(strings):
         weights = 2 * cotangent[np.array(group.order)]
         if len(group.qubits) > GROUP_QUBITS:
-            total += weights * _image(parts, group.strings[0])
+            total += weights[0] * _image(parts, group.strings[0])
             continue
         matrices = jnp.asarray(_matrices(group), parts.dtype)
         matrix = jnp.tensordot(weights, matrices, 1)

@@ -21,13 +21,13 @@ from tnqrnn.backends.base import (
     check_amplitudes,
     check_same_qubits,
 )
-from tnqrnn.backends.entropy import von_neumann_entropy
 from tnqrnn.backends.blocks import (
     adjoint,
     apply_block,
     as_parts,
     block_cotangent,
 )
+from tnqrnn.backends.entropy import von_neumann_entropy
 from tnqrnn.backends.readout import pauli_expectations, pull_back_expectations
 from tnqrnn.checks import check_int, check_memory, real_dtype
 from tnqrnn.circuits import (
@@ -39,7 +39,6 @@ from tnqrnn.circuits import (
 )
 from tnqrnn.circuits.fusion import Block, fuse
 from tnqrnn.circuits.unitaries import block_unitaries
-
 
 AMPLITUDES_AT_ONCE = 2**13
 """Of a batch, as many samples are moved together (measured, docs/decisions.md)."""

@@ -90,7 +90,7 @@ def group_blocks(blocks: tuple[Block, ...]) -> tuple[tuple[int, ...], ...]:
     identities.
     """
     groups: list[list[int]] = []
-    for i, block in enumerate(blocks):
+    for i in range(len(blocks)):
         for group in groups:
             chosen = [*group, i]
             members = tuple(blocks[j] for j in chosen)
@@ -132,7 +132,8 @@ def stacked_unitaries(
 
     One-qubit gates are taken along by the next two-qubit gate of their qubit. All such
     moves of one kind are built together; then they are multiplied one after another,
-    and the product has only the axes of the qubits touched so far.
+    and the product has only the axes of the qubits touched so far. On a position that
+    no gate touches it is the identity.
     """
     template = template_of(blocks)
     moves = moves_of(template.slots)
@@ -157,16 +158,22 @@ def stacked_unitaries(
         other = _join_singles([next(matrices) for _ in right])
         if pair is not None:
             joined = _take_along(next(matrices), joined, other)
+        assert joined is not None, "a move holds a gate"
         side = joined.shape[-1]
         stack = joined.reshape(len(members), len(blocks), side, side)
         small.update({i: stack[j] for j, i in enumerate(members)})
-    product = _Product(())
-    for segment in _segments(moves, len(blocks[0].qubits)):
-        part = _Product(()) if len(segment) > 2 else product
+    k = len(blocks[0].qubits)
+    nothing = _Product((), jnp.ones((len(blocks), 1, 1), dtype))
+    product = nothing
+    for segment in _segments(moves, k):
+        part = nothing if len(segment) > 2 else product
         for i in segment:
             part = part.extended(small[i], moves[i].places)
         product = part if len(segment) <= 2 else part.after(product)
-    assert len(product.places) == len(blocks[0].qubits), "gates touch all qubits"
+    eye = jnp.broadcast_to(jnp.eye(2, dtype=dtype)[None], (len(blocks), 2, 2))
+    for place in range(k):
+        if place not in product.places:
+            product = product.extended(eye, (place,))
     return product.matrix
 
 
@@ -232,11 +239,11 @@ class _Product:
     """A product of gates on the positions touched so far, ascending.
 
     Attributes:
-        matrix (array of shape (N, 2**t, 2**t)): ``None`` before the first gate.
+        matrix (array of shape (N, 2**t, 2**t)): N products at once.
     """
 
     places: tuple[int, ...]
-    matrix: jax.Array | None = None
+    matrix: jax.Array
 
     def extended(self, small: jax.Array, places: tuple[int, ...]) -> "_Product":
         """Multiplied from the left by N matrices on ``places``."""
@@ -249,17 +256,14 @@ class _Product:
         small = small.reshape(count, *(2,) * (2 * len(places)))
         out = [3 * p + (3 if p in places else 2) for p in touched]
         result = [0, *out, *(3 * p + 1 for p in touched)]
-        if self.matrix is None:
-            grown = jnp.transpose(small, [[0, *new, *old].index(a) for a in result])
-        else:
-            matrix = self.matrix.reshape(count, *(2,) * (2 * len(self.places)))
-            axes = [3 * p + 2 for p in self.places] + [3 * p + 1 for p in self.places]
-            grown = _contract(small, [0, *new, *old], matrix, [0, *axes], result)
+        matrix = self.matrix.reshape(count, *(2,) * (2 * len(self.places)))
+        axes = [3 * p + 2 for p in self.places] + [3 * p + 1 for p in self.places]
+        grown = _contract(small, [0, *new, *old], matrix, [0, *axes], result)
         return _Product(touched, grown.reshape(count, side, side))
 
     def after(self, first: "_Product") -> "_Product":
         """This product after another one."""
-        if first.matrix is None:
+        if not first.places:
             return self
         if self.places != first.places:
             return first.extended(self.matrix, self.places)

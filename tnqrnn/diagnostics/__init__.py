@@ -1,5 +1,6 @@
-"""What a model's loss depends on, measured."""
+"""What a model's loss depends on, and how exactly its gradient is had, measured."""
 
+from tnqrnn.diagnostics.drift import reversible_drift
 from tnqrnn.diagnostics.gradient_norms import GradientNorms, gradient_norms
 
-__all__ = ["GradientNorms", "gradient_norms"]
+__all__ = ["GradientNorms", "gradient_norms", "reversible_drift"]

@@ -1,0 +1,270 @@
+"""One gradient step of the exact engine against its peers.
+
+    make peers                                  # once: an environment of their own
+    python benchmarks/gradient_step.py          # everything; resumes where it stopped
+    python benchmarks/gradient_step.py --qubits 8 10 --steps 16 --peers jax pennylane
+
+Every measurement is a process of its own, pinned to one core (`--cores 2` for two), and
+the libraries take turns, so that a busy machine disturbs all of them alike. First, loss
+and gradient of every peer are compared with straightforward JAX: 1e-8 in complex128,
+1e-4 in complex64, relative, at T=4. A peer that takes longer than `--limit` seconds at
+a size is left out there and at larger sizes. Prints a table; writes results.json and
+gradient_step.png to `--out`.
+"""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import tyro
+
+HERE = Path(__file__).parent
+PEERS_PYTHON = HERE.parent / ".venv-peers" / "bin" / "python"
+IN_THIS_ENVIRONMENT = ("tnqrnn", "jax", "jax-checkpoint")
+TOLERANCES = {"complex128": 1e-8, "complex64": 1e-4}
+OURS = "tnqrnn"
+
+
+@dataclass
+class Options:
+    """What to measure.
+
+    Attributes:
+        qubits: numbers of qubits.
+        steps: sequence lengths.
+        batch: samples a gradient.
+        peers: libraries beside this one.
+        rounds: processes of each configuration, taking turns.
+        seconds: time of repeated calls in a process.
+        limit: seconds a process may take.
+        cores: processor cores a process may use.
+        out: folder of the results; finished measurements there are kept.
+    """
+
+    qubits: tuple[int, ...] = (4, 6, 8, 10, 12, 14)
+    steps: tuple[int, ...] = (16, 64)
+    batch: int = 8
+    peers: tuple[str, ...] = (
+        "jax",
+        "jax-checkpoint",
+        "tensorcircuit",
+        "pennylane",
+        "torch",
+    )
+    rounds: int = 3
+    seconds: float = 2.0
+    limit: float = 600.0
+    cores: int = 1
+    out: Path = Path("runs/gradient_step")
+
+
+class Failed(Exception):
+    """A process that ran out of time or memory, with what it said last."""
+
+
+def run(name: str, *arguments: object, options: Options) -> dict:
+    """One process of `gradient_peers.py`.
+
+    Raises:
+        Failed: it took too long or did not end well.
+    """
+    python = sys.executable if name in IN_THIS_ENVIRONMENT else str(PEERS_PYTHON)
+    cores = set(sorted(os.sched_getaffinity(0))[-options.cores :])
+    command = [python, str(HERE / "gradient_peers.py"), name, *map(str, arguments)]
+    env = os.environ | {"JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": str(options.cores)}
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=options.limit,
+            env=env,
+            preexec_fn=lambda: os.sched_setaffinity(0, cores),
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Failed(f"more than {options.limit:g} s") from error
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise Failed(f"exit {done.returncode}: {last}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def check(options: Options) -> None:
+    """Compares loss and gradient of all libraries with straightforward JAX.
+
+    Raises:
+        SystemExit: one differs.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for dtype, tolerance in TOLERANCES.items():
+            n_qubits = max(
+                n for n in options.qubits if n <= 8 or n == options.qubits[0]
+            )
+            results = {}
+            for name in ("jax", OURS, *options.peers):
+                if name not in results:
+                    file = Path(folder) / f"{name}.npz"
+                    run(name, n_qubits, 4, 8, dtype, 0, file, options=options)
+                    results[name] = np.load(file)
+            expected = results.pop("jax")
+            for name, result in results.items():
+                size = np.linalg.norm(expected["gradient"])
+                difference = result["gradient"] - expected["gradient"]
+                errors = (
+                    abs(float(result["loss"] - expected["loss"])),
+                    float(np.linalg.norm(difference) / size),
+                )
+                print(
+                    f"n={n_qubits}, T=4, {dtype}, {name}: loss differs by "
+                    f"{errors[0]:.1e}, gradient by {errors[1]:.1e}",
+                    flush=True,
+                )
+                if not max(errors) < tolerance:
+                    sys.exit(f"{name} differs from straightforward JAX.")
+
+
+def measure(options: Options) -> dict:
+    """All measurements, those of earlier calls included."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    file = options.out / "results.json"
+    results = json.loads(file.read_text()) if file.exists() else {}
+    results["machine"] = {
+        "processor": processor(),
+        "cores": options.cores,
+        "batch": options.batch,
+        "dtype": "complex64",
+    }
+    runs = results.setdefault("runs", {})
+    given_up: dict[str, str] = {}
+    for n_steps in options.steps:
+        for n_qubits in options.qubits:
+            for i in range(options.rounds):
+                for name in (OURS, *options.peers):
+                    key = f"{name} n={n_qubits} T={n_steps}"
+                    finished = runs.setdefault(key, [])
+                    if len(finished) > i or name in given_up:
+                        continue
+                    arguments = (n_qubits, n_steps, options.batch, "complex64")
+                    try:
+                        took = run(name, *arguments, options.seconds, options=options)
+                    except Failed as error:
+                        given_up[name] = f"{key}: {error}"
+                        print(f"left out from here on: {given_up[name]}", flush=True)
+                        continue
+                    finished.append(took)
+                    results["left_out"] = given_up
+                    partial = file.with_suffix(".part")
+                    partial.write_text(json.dumps(results, indent=1))
+                    partial.replace(file)
+            show(results, (n_qubits,), (n_steps,), options)
+    return results
+
+
+def processor() -> str:
+    """The processor's name."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.split(":")[1].strip() for line in lines if "model name" in line]
+    return names[0] if names else platform.processor()
+
+
+def summary(runs: list[dict]) -> dict:
+    """Medians over the processes of a configuration."""
+    keys = ("seconds", "compile", "peak_bytes")
+    return {key: statistics.median(run[key] for run in runs) for key in keys}
+
+
+def show(
+    results: dict, qubits: tuple[int, ...], steps: tuple[int, ...], options: Options
+) -> None:
+    """Prints a table: one line a configuration, ratios to this library."""
+    for n_steps in steps:
+        for n_qubits in qubits:
+            print(f"\nn={n_qubits}, T={n_steps}, batch {options.batch}")
+            head = f"{'':16}{'gradient, s':>12}{'ratio':>8}{'compile, s':>12}"
+            print(head + f"{'peak, MiB':>11}{'processes':>11}")
+            ours = None
+            for name in (OURS, *options.peers):
+                runs = results["runs"].get(f"{name} n={n_qubits} T={n_steps}")
+                if not runs:
+                    print(f"{name:16}{'–':>12}")
+                    continue
+                line = summary(runs)
+                ours = ours or line["seconds"]
+                print(
+                    f"{name:16}{line['seconds']:>12.5f}{line['seconds'] / ours:>8.2f}"
+                    f"{line['compile']:>12.1f}{line['peak_bytes'] / 2**20:>11.0f}"
+                    f"{len(runs):>11}",
+                    flush=True,
+                )
+
+
+def draw(results: dict, options: Options) -> Path:
+    """Seconds a gradient against qubits, one panel a sequence length."""
+    figure, panels = plt.subplots(
+        1, len(options.steps), figsize=(4.6 * len(options.steps), 3.8), sharey=True
+    )
+    for panel, n_steps in zip(np.atleast_1d(panels), options.steps, strict=True):
+        for name in (OURS, *options.peers):
+            points = [
+                (n, [run["seconds"] for run in runs])
+                for n in options.qubits
+                if (runs := results["runs"].get(f"{name} n={n} T={n_steps}"))
+            ]
+            if not points:
+                continue
+            ns = [n for n, _ in points]
+            medians = np.array([statistics.median(times) for _, times in points])
+            ends = np.array([[min(times), max(times)] for _, times in points]).T
+            panel.errorbar(
+                ns,
+                medians,
+                yerr=np.abs(ends - medians),
+                marker="o",
+                markersize=4,
+                capsize=2,
+                linewidth=2.5 if name == OURS else 1.2,
+                label=name,
+            )
+        panel.set(yscale="log", xlabel="qubits", title=f"{n_steps} steps")
+        panel.grid(alpha=0.3)
+    first = np.atleast_1d(panels)[0]
+    first.set_ylabel("seconds a gradient")
+    first.legend(frameon=False, fontsize=8)
+    machine = results["machine"]
+    figure.suptitle(
+        f"batch {machine['batch']}, {machine['dtype']}, {machine['cores']} core of "
+        f"{machine['processor']}; bars span {options.rounds} processes",
+        fontsize=9,
+    )
+    figure.tight_layout()
+    path = options.out / "gradient_step.png"
+    figure.savefig(path, dpi=150)
+    return path
+
+
+def main(options: Options) -> None:
+    """Checks, measures, prints and draws."""
+    missing = [name for name in options.peers if name not in IN_THIS_ENVIRONMENT]
+    if missing and not PEERS_PYTHON.exists():
+        sys.exit(
+            f"{', '.join(missing)} need an environment of their own: `make peers`."
+        )
+    check(options)
+    results = measure(options)
+    print("\n== all")
+    show(results, options.qubits, options.steps, options)
+    for reason in results.get("left_out", {}).values():
+        print(f"left out: {reason}")
+    print(f"\n{draw(results, options)}")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))
