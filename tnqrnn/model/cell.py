@@ -126,7 +126,11 @@ class QRNNCell(AbstractCell):
     def init(self, state: State | None = None) -> QRNNCarry:
         """The state 0...0, or ``state``, and its readouts as the first z."""
         if state is None:
-            state = self.backend.init(self.ansatz.n_qubits)
+            # Behind the barrier XLA does not compute a large state's readouts while it
+            # compiles, which takes seconds.
+            state = jax.lax.optimization_barrier(
+                self.backend.init(self.ansatz.n_qubits)
+            )
         return QRNNCarry(state, self.read(state))
 
     def __call__(self, carry: QRNNCarry, x: jax.Array) -> tuple[QRNNCarry, jax.Array]:
