@@ -1,13 +1,13 @@
 """How far the exact engine is from this machine's matrix-product rate.
 
     python benchmarks/engine_rate.py                # n=14, one core
-    python benchmarks/engine_rate.py --n-qubits 12
+    python benchmarks/engine_rate.py --n-qubits 12 --topology ring
 
 Counts the floating-point operations of the fused plan: a block of k qubits, applied or
 taken the cotangent of, is 8 2^k 2^n real ones, and so is a group of readouts. Rates are
 shares of what one core reaches on a product of two float32 matrices of side 1024,
-measured before and after. One sample of two layers of RY, RZ and a CRX chain, all 3n
-readouts, complex64.
+measured before and after. One sample of two layers of RY, RZ and CRX, all 3n readouts,
+complex64.
 """
 
 import os
@@ -31,11 +31,13 @@ class Options:
 
     Attributes:
         n_qubits: number of qubits.
+        topology: of the entanglers, see `tnqrnn.hardware_efficient`.
         repeats: calls of which the fastest counts.
         inner: repetitions within a call.
     """
 
     n_qubits: int = 14
+    topology: str = "chain"
     repeats: int = 7
     inner: int = 50
 
@@ -83,7 +85,10 @@ def operations(groups: Sequence[tuple[int, ...]], n_qubits: int) -> int:
 def main(options: Options) -> None:
     """Prints one line for evolution, readout and backward pass."""
     n = options.n_qubits
-    backend, ansatz = tq.Statevector(), tq.hardware_efficient(n)
+    backend, ansatz = (
+        tq.Statevector(),
+        tq.hardware_efficient(n, topology=options.topology),
+    )
     strings = tq.parse_observables("xyz", n)
     angles = jax.random.normal(jax.random.key(1), (ansatz.n_params,))
     operators = jax.jit(lambda a: backend.operators(ansatz, a))(angles)
@@ -116,7 +121,11 @@ def main(options: Options) -> None:
     before = matrix_rate(options)
     lines = [(name, ops, fastest(f, args, options)) for name, ops, f, args in parts]
     rate = max(before, matrix_rate(options))
-    print(f"n={n}, matrix product {rate / 1e9:.0f} Gflop/s, 1 core")
+    n_blocks = len(fuse_for(ansatz))
+    print(
+        f"n={n}, {options.topology}, {n_blocks} blocks; matrix product "
+        f"{rate / 1e9:.0f} Gflop/s, 1 core"
+    )
     print(f"{'':12}{'us':>9}{'Mflop':>9}{'Gflop/s':>9}{'share':>8}")
     for name, ops, seconds in lines:
         line = f"{name:12}{seconds * 1e6:>9.1f}"

@@ -134,19 +134,14 @@ def measure(options: Options) -> dict:
     options.out.mkdir(parents=True, exist_ok=True)
     file = options.out / "results.json"
     results = json.loads(file.read_text()) if file.exists() else {}
-    results["machine"] = {
-        "processor": processor(),
-        "cores": options.cores,
-        "batch": options.batch,
-        "dtype": "complex64",
-    }
+    results["machine"] = {"processor": processor(), "dtype": "complex64"}
     runs = results.setdefault("runs", {})
     given_up: dict[str, str] = {}
     for n_steps in options.steps:
         for n_qubits in options.qubits:
             for i in range(options.rounds):
                 for name in (OURS, *options.peers):
-                    key = f"{name} n={n_qubits} T={n_steps}"
+                    key = key_of(name, n_qubits, n_steps, options)
                     finished = runs.setdefault(key, [])
                     if len(finished) > i or name in given_up:
                         continue
@@ -164,6 +159,11 @@ def measure(options: Options) -> dict:
                     partial.replace(file)
             show(results, (n_qubits,), (n_steps,), options)
     return results
+
+
+def key_of(name: str, n_qubits: int, n_steps: int, options: Options) -> str:
+    """What the processes of one configuration are filed under."""
+    return f"{name} n={n_qubits} T={n_steps} B={options.batch} cores={options.cores}"
 
 
 def processor() -> str:
@@ -190,7 +190,7 @@ def show(
             print(head + f"{'peak, MiB':>11}{'processes':>11}")
             ours = None
             for name in (OURS, *options.peers):
-                runs = results["runs"].get(f"{name} n={n_qubits} T={n_steps}")
+                runs = results["runs"].get(key_of(name, n_qubits, n_steps, options))
                 if not runs:
                     print(f"{name:16}{'–':>12}")
                     continue
@@ -210,11 +210,11 @@ def draw(results: dict, options: Options) -> Path:
         1, len(options.steps), figsize=(4.6 * len(options.steps), 3.8), sharey=True
     )
     for panel, n_steps in zip(np.atleast_1d(panels), options.steps, strict=True):
-        for name in (OURS, *options.peers):
+        for color, name in enumerate((OURS, *options.peers)):
             points = [
                 (n, [run["seconds"] for run in runs])
                 for n in options.qubits
-                if (runs := results["runs"].get(f"{name} n={n} T={n_steps}"))
+                if (runs := results["runs"].get(key_of(name, n, n_steps, options)))
             ]
             if not points:
                 continue
@@ -229,6 +229,7 @@ def draw(results: dict, options: Options) -> Path:
                 markersize=4,
                 capsize=2,
                 linewidth=2.5 if name == OURS else 1.2,
+                color=f"C{color}",
                 label=name,
             )
         panel.set(yscale="log", xlabel="qubits", title=f"{n_steps} steps")
@@ -237,9 +238,12 @@ def draw(results: dict, options: Options) -> Path:
     first.set_ylabel("seconds a gradient")
     first.legend(frameon=False, fontsize=8)
     machine = results["machine"]
+    bars = f"bars span {options.rounds} processes"
+    if options.rounds == 1:
+        bars = "medians of one process each"
     figure.suptitle(
-        f"batch {machine['batch']}, {machine['dtype']}, {machine['cores']} core of "
-        f"{machine['processor']}; bars span {options.rounds} processes",
+        f"batch {options.batch}, {machine['dtype']}, {options.cores} core(s) of "
+        f"{machine['processor']}; {bars}",
         fontsize=9,
     )
     figure.tight_layout()
