@@ -16,6 +16,7 @@ from tolerances import (
 )
 
 import tnqrnn as tq
+from tnqrnn.backends import statevector
 
 dtypes = pytest.mark.parametrize("dtype", EXACT)
 BACKENDS = {
@@ -186,6 +187,27 @@ def test_the_gradient_of_a_batch_is_the_sum_of_its_samples(mode):
     summed = flat(jax.tree.map(lambda leaf: leaf.sum(0), mapped))
     for actual in (flat(gradient(cell, xs)), summed):
         assert relative_error(actual, loop) < 1e-12
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_samples_moved_one_after_another_give_the_same(at_once, monkeypatch):
+    """Large states are moved in groups that divide the batch; here small ones are."""
+    cell = make_cell(tq.Statevector("complex128"))
+    xs = make_inputs("complex128", 4, 5, 3)
+
+    def value_and_gradient():
+        jax.clear_caches()  # the constant is no argument of the compiled programs
+        rollout = tq.unroll(cell, xs)
+        return rollout, flat(gradient_of_loss((cell, xs), "reversible"))
+
+    together = value_and_gradient()
+    monkeypatch.setattr(statevector, "AMPLITUDES_AT_ONCE", at_once * 2**4)
+    state = jax.vmap(lambda _: cell.init())(xs).state
+    assert cell.backend.samples_at_once(state) == at_once
+    apart = value_and_gradient()
+    assert eqx.tree_equal(apart, together, rtol=0, atol=EXACT["complex128"])
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert cell.backend.samples_at_once(state) == 4
 
 
 @backends

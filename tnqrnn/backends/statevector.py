@@ -41,7 +41,7 @@ from tnqrnn.circuits.fusion import Block, fuse
 from tnqrnn.circuits.unitaries import block_unitaries
 
 AMPLITUDES_AT_ONCE = 2**13
-"""Of a batch, as many samples are moved together (measured, docs/decisions.md)."""
+"""Of a batch, so much is moved together on a CPU (measured, docs/decisions.md)."""
 
 
 class StatevectorState(eqx.Module):
@@ -108,7 +108,9 @@ class Statevector(AbstractReversibleBackend):
         return self.apply(ansatz, matrices, state)
 
     def samples_at_once(self, state: StatevectorState) -> int:
-        amplitudes = state.parts.shape[-1]
+        batch, _, amplitudes = state.parts.shape
+        if jax.default_backend() != "cpu":
+            return batch  # an accelerator wants as much at once as it can get
         return max(1, AMPLITUDES_AT_ONCE // amplitudes)
 
     def operators(self, ansatz: Ansatz, angles: jax.Array) -> list[jax.Array]:
