@@ -85,14 +85,22 @@ def operations(groups: Sequence[tuple[int, ...]], n_qubits: int) -> int:
 def main(options: Options) -> None:
     """Prints one line for evolution, readout and backward pass."""
     n = options.n_qubits
-    backend, ansatz = (
-        tq.Statevector(),
-        tq.hardware_efficient(n, topology=options.topology),
-    )
+    backend = tq.Statevector()
+    ansatz = tq.hardware_efficient(n, topology=options.topology)
     strings = tq.parse_observables("xyz", n)
     angles = jax.random.normal(jax.random.key(1), (ansatz.n_params,))
-    operators = jax.jit(lambda a: backend.operators(ansatz, a))(angles)
-    state = jax.jit(lambda o: backend.apply(ansatz, o, backend.init(n)))(operators)
+
+    def build(angles: jax.Array) -> Any:
+        return backend.operators(ansatz, angles)
+
+    def evolve(operators: Any, state: Any) -> Any:
+        return backend.apply(ansatz, operators, state)
+
+    def read(state: Any) -> jax.Array:
+        return backend.expectation(strings, state)
+
+    operators = jax.jit(build)(angles)
+    state = jax.jit(evolve)(operators, backend.init(n))
     blocks = operations([block.qubits for block in fuse_for(ansatz)], n)
     groups = operations([group.qubits for group in group_strings(strings)], n)
     dz = jnp.ones(len(strings))
@@ -103,20 +111,10 @@ def main(options: Options) -> None:
         return backend.undo(ansatz, operators, state, dstate)
 
     parts: list[tuple[str, int, Callable, tuple]] = [
-        (
-            "evolution",
-            blocks,
-            lambda o, s: backend.apply(ansatz, o, s),
-            (operators, state),
-        ),
-        ("readout", groups, lambda s: backend.expectation(strings, s), (state,)),
+        ("evolution", blocks, evolve, (operators, state)),
+        ("readout", groups, read, (state,)),
         ("backward", 3 * blocks + groups, backward, (operators, state, state, dz)),
-        (
-            "operators",
-            0,
-            lambda a: backend.operators(ansatz, a),
-            (angles,),
-        ),
+        ("operators", 0, build, (angles,)),
     ]
     before = matrix_rate(options)
     lines = [(name, ops, fastest(f, args, options)) for name, ops, f, args in parts]

@@ -38,7 +38,6 @@ def tnqrnn(problem: Problem, dtype: str) -> tuple[Step, float]:
     )
 
     def loss(weights: dict, xs: jax.Array, targets: jax.Array) -> jax.Array:
-        first, last = cell.network.layers
         filled = eqx.tree_at(
             lambda c: [
                 value

@@ -177,8 +177,8 @@ def _run_reversible(cell: AbstractCell, xs: jax.Array, carry: Carry) -> Rollout:
 def _forward(cell, xs, carry):
     """Readouts of every step and the last carry.
 
-    Controller and block matrices are computed for the whole batch, and then the states
-    are moved one after another: each stays in the processor's cache.
+    Controller and block matrices are computed for the whole batch; states are moved a
+    few at a time, so that they stay in the processor's cache.
     """
     backend, ansatz = cell.backend, cell.ansatz
 
