@@ -41,6 +41,7 @@ class Options:
         qubits: numbers of qubits.
         steps: sequence lengths.
         batch: samples a gradient.
+        check_qubits: number of qubits at which results are compared first.
         peers: libraries beside this one.
         rounds: processes of each configuration, taking turns.
         seconds: time of repeated calls in a process.
@@ -52,6 +53,7 @@ class Options:
     qubits: tuple[int, ...] = (4, 6, 8, 10, 12, 14)
     steps: tuple[int, ...] = (16, 64)
     batch: int = 8
+    check_qubits: int = 8
     peers: tuple[str, ...] = (
         "jax",
         "jax-checkpoint",
@@ -105,7 +107,7 @@ def check(options: Options) -> None:
     """
     with tempfile.TemporaryDirectory() as folder:
         for dtype, tolerance in TOLERANCES.items():
-            n_qubits = max((n for n in options.qubits if n <= 8), default=8)
+            n_qubits = options.check_qubits
             results = {}
             for name in ("jax", OURS, *options.peers):
                 if name not in results:
