@@ -1,5 +1,6 @@
 """Runs in processes of their own."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -107,8 +108,13 @@ def two_records(directory):
 
 
 def runs_of(pid):
-    children = psutil.Process(pid).children()
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    """The live runs of a study; one that has just ended is not among them."""
+    runs = []
+    for child in psutil.Process(pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # zombies included
+            if "spawn_main" in " ".join(child.cmdline()):
+                runs.append(child)
+    return runs
 
 
 def wait_for(condition):
