@@ -19,6 +19,7 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_enable_compilation_cache", False)
+jax.config.update("jax_num_cpu_devices", 2)  # for tnqrnn.batch_over_devices
 matplotlib.use("Agg")
 
 # A first example compiles its program, so time says nothing about an example.

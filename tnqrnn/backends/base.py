@@ -158,6 +158,14 @@ class AbstractReversibleBackend(AbstractBackend):
         """
 
     @abc.abstractmethod
+    def group_size(self, state: State) -> int:
+        """How many samples of a batch are best rolled out together, over all steps.
+
+        Args:
+            state: states of a batch, each array with a leading axis.
+        """
+
+    @abc.abstractmethod
     def operators(self, ansatz: Ansatz, angles: jax.Array) -> Any:
         """What :meth:`apply` needs of a circuit at ``angles``, (P,): a small pytree."""
 

@@ -43,6 +43,9 @@ from tnqrnn.circuits.unitaries import block_unitaries
 AMPLITUDES_AT_ONCE = 2**13
 """Of a batch, so much is moved together on a CPU (measured, docs/decisions.md)."""
 
+SMALLEST_GROUP = 8
+"""Fewer samples are not rolled out together: building their blocks would cost more."""
+
 
 class StatevectorState(eqx.Module):
     """A dense state.
@@ -112,6 +115,12 @@ class Statevector(AbstractReversibleBackend):
         if jax.default_backend() != "cpu":
             return batch  # an accelerator wants as much at once as it can get
         return max(1, AMPLITUDES_AT_ONCE // amplitudes)
+
+    def group_size(self, state: StatevectorState) -> int:
+        batch, _, amplitudes = state.parts.shape
+        if jax.default_backend() != "cpu":
+            return batch
+        return max(SMALLEST_GROUP, AMPLITUDES_AT_ONCE // amplitudes)
 
     def operators(self, ansatz: Ansatz, angles: jax.Array) -> list[jax.Array]:
         unitaries = block_unitaries(

@@ -2,6 +2,7 @@
 
 from tnqrnn.model import cells
 from tnqrnn.model.base import AbstractCell
+from tnqrnn.model.batching import batch_over_devices
 from tnqrnn.model.cell import QRNNCarry, QRNNCell
 from tnqrnn.model.controller import Controller
 from tnqrnn.model.heads import (
@@ -21,6 +22,7 @@ __all__ = [
     "Rollout",
     "SequenceClassifier",
     "SequenceLabeler",
+    "batch_over_devices",
     "cells",
     "load",
     "save",

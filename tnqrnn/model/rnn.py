@@ -22,6 +22,7 @@ from tnqrnn.backends import Truncation
 from tnqrnn.backends.truncation import save_factors
 from tnqrnn.checks import check_finite, check_memory
 from tnqrnn.model.base import AbstractCell, Carry
+from tnqrnn.model.batching import in_groups
 
 GRADIENTS = ("reversible", "checkpoint", "store")
 
@@ -116,12 +117,24 @@ def _unroll(
         carry = jax.tree.map(
             lambda leaf: jnp.broadcast_to(leaf[None], (batch, *leaf.shape)), start
         )
-    run = {"reversible": _run_reversible, "checkpoint": _run_checkpoint}
-    xs = jnp.swapaxes(xs, 0, 1)
-    rollout = run.get(mode, _run)(cell, xs, carry)
-    to_batch = lambda leaf: jnp.swapaxes(leaf, 0, 1)  # noqa: E731
-    truncation = jax.tree.map(to_batch, rollout.truncation)
-    return Rollout(to_batch(rollout.readouts), rollout.carry, truncation)
+    run = {"reversible": _run_reversible, "checkpoint": _run_checkpoint}.get(mode, _run)
+    params, static = eqx.partition(cell, eqx.is_inexact_array)
+
+    def roll(params, samples):
+        xs, carry = samples
+        rollout = run(eqx.combine(params, static), jnp.swapaxes(xs, 0, 1), carry)
+        to_batch = lambda leaf: jnp.swapaxes(leaf, 0, 1)  # noqa: E731
+        truncation = jax.tree.map(to_batch, rollout.truncation)
+        return Rollout(to_batch(rollout.readouts), rollout.carry, truncation)
+
+    return in_groups(roll, params, (xs, carry), _group_size(cell, carry, mode))
+
+
+def _group_size(cell, carry, mode):
+    """Samples that are rolled out together."""
+    if mode == "reversible":
+        return cell.backend.group_size(carry.state)
+    return len(jax.tree.leaves(carry)[0])
 
 
 def _step(cell: AbstractCell, carry: Carry, x: jax.Array) -> tuple[Carry, tuple]:

@@ -1,0 +1,127 @@
+"""Batches in groups and over devices give what one batch on one device gives."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_training import small_task
+from tolerances import EXACT, GRADIENT
+
+import tnqrnn as tq
+from tnqrnn.model.batching import in_groups
+
+BACKENDS = {
+    "statevector": (tq.Statevector("complex128"), "reversible"),
+    "stored": (tq.Statevector("complex128"), "store"),
+    "mps": (tq.MPS(2, dtype="complex128"), "checkpoint"),
+}
+
+
+def together(function, shared, batch, size):
+    return function(shared, batch)
+
+
+@settings(max_examples=20)
+@given(n_samples=st.integers(1, 7), size=st.integers(1, 8), n_devices=st.integers(1, 2))
+def test_groups_are_the_whole(n_samples, size, n_devices):
+    seen = []
+
+    def function(shared, batch):
+        seen.append(len(batch["x"]))
+        return {"y": jnp.sin(batch["x"] * shared), "n": batch["n"]}
+
+    def loss(shared, batch, run):
+        result = run(function, shared, batch, size)
+        return jnp.sum(result["y"] ** 2 * (1.0 + result["n"][:, None])), result
+
+    batch = {
+        "x": jnp.linspace(0.0, 2.0, 3 * n_samples).reshape(n_samples, 3),
+        "n": jnp.arange(n_samples).astype(float),
+    }
+    shared = jnp.asarray([[0.3, -1.0, 2.0]])
+    gradient = jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True), static_argnums=2)
+    expected = gradient(shared, batch, together)
+    seen.clear()
+    with tq.batch_over_devices(n_devices):
+        actual = gradient(shared, batch, in_groups)
+    assert seen and max(seen) <= size
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+def problem(n_qubits, batch, backend):
+    ansatz = tq.hardware_efficient(n_qubits)
+    cell = tq.QRNNCell(2, ansatz, backend=backend, key=jax.random.key(0))
+    return cell, jax.random.normal(jax.random.key(1), (batch, 4, 2), "float64")
+
+
+@eqx.filter_jit
+@eqx.filter_value_and_grad(has_aux=True)
+def gradient_of_loss(both, mode):
+    cell, xs = both
+    rollout = tq.unroll(cell, xs, gradient=mode)
+    weights = jnp.arange(1.0, 1.0 + len(xs))[:, None, None]
+    return jnp.sum(weights * rollout.readouts**2), rollout
+
+
+def assert_same(actual, expected):
+    """Of :func:`gradient_of_loss`, wherever its arrays lie."""
+    (loss, rollout), gradients = actual
+    (expected_loss, expected_rollout), expected_gradients = expected
+    scale = float(expected_loss)
+    assert abs(float(loss) - scale) < EXACT["complex128"] * scale
+    for a, b, tolerance in (
+        (rollout, expected_rollout, EXACT["complex128"]),
+        (gradients, expected_gradients, GRADIENT["complex128"] * scale),
+    ):
+        for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+            np.testing.assert_allclose(x, y, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize(("backend", "mode"), BACKENDS.values(), ids=BACKENDS)
+def test_two_devices_give_what_one_gives(batch, backend, mode):
+    both = problem(4, batch, backend)
+    expected = gradient_of_loss(both, mode)
+    with tq.batch_over_devices():
+        actual = gradient_of_loss(both, mode)
+    assert_same(actual, expected)
+    assert len(actual[0][1].readouts.devices()) == 2
+
+
+def test_a_batch_that_does_not_divide_into_groups():
+    """Seventeen samples in four groups of five, two a device, the last filled up."""
+    backend = tq.Statevector("complex128")
+    both = problem(11, 17, backend)
+    states = jax.vmap(lambda _: both[0].init())(both[1]).state
+    assert backend.group_size(states) == 8
+    with tq.batch_over_devices():
+        actual = gradient_of_loss(both, "reversible")
+    assert_same(actual, gradient_of_loss(both, "checkpoint"))
+
+
+def test_training_on_two_devices():
+    task = small_task()
+    cell, _ = problem(2, 1, tq.Statevector("complex128"))
+    model = tq.SequenceClassifier(cell, 3, key=jax.random.key(3))
+
+    def train():
+        return tq.fit(model, task, epochs=2, batch_size=15, progress=False)
+
+    expected = train()
+    with tq.batch_over_devices():
+        actual = train()
+        scores = tq.evaluate(actual.model, task.test)
+    for name in ("train_loss", "valid_loss", "gradient_norm_mean"):
+        np.testing.assert_allclose(actual.history[name], expected.history[name])
+    assert scores == pytest.approx(tq.evaluate(expected.model, task.test))
+
+
+def test_devices_that_do_not_exist_are_refused():
+    with pytest.raises(ValueError, match="n_devices must be at most JAX's 2 devices"):
+        tq.batch_over_devices(3)
+    with pytest.raises(ValueError, match="n_devices"):
+        tq.batch_over_devices(0)
