@@ -1,9 +1,11 @@
 """One gradient of `gradient_problem.py` by each library, one process a measurement.
 
-    python benchmarks/gradient_peers.py NAME N_QUBITS N_STEPS BATCH DTYPE SECONDS [OUT]
+    python benchmarks/gradient_peers.py NAME N_QUBITS TOPOLOGY N_STEPS BATCH DTYPE \
+        SECONDS [OUT]
 
 prints a line of JSON: seconds to compile, median seconds a gradient, peak memory of the
-process. With OUT, saves loss and gradient there. `gradient_step.py` calls it.
+process (of the device where it is no CPU), the device. With OUT, saves loss and
+gradient there. `gradient_step.py` calls it.
 """
 
 import json
@@ -16,13 +18,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from gradient_problem import NAMES, Problem, gates, make
+from gradient_problem import NAMES, Problem, einsum_of, make
 
 Step = Callable[[], tuple[Any, list[Any]]]
 
 
 def tnqrnn(problem: Problem, dtype: str) -> tuple[Step, float]:
-    """This library, the gradient mode it chooses itself."""
+    """This library, the gradient mode it chooses itself, on all cores it may use."""
     import equinox as eqx
     import jax
     import jax.numpy as jnp
@@ -31,7 +33,7 @@ def tnqrnn(problem: Problem, dtype: str) -> tuple[Step, float]:
 
     cell = tq.QRNNCell(
         problem.xs.shape[-1],
-        tq.hardware_efficient(problem.n_qubits),
+        tq.hardware_efficient(problem.n_qubits, topology=problem.topology),
         controller=tq.Controller("tanh", (64,)),
         backend=tq.Statevector(dtype),
         key=jax.random.key(0),
@@ -54,7 +56,8 @@ def tnqrnn(problem: Problem, dtype: str) -> tuple[Step, float]:
         )
         return _loss(tq.unroll(filled, xs).readouts[:, -1], weights, targets)
 
-    return _jitted(loss, problem)
+    with tq.batch_over_devices():
+        return _jitted(loss, problem)
 
 
 def jax_stored(problem: Problem, dtype: str) -> tuple[Step, float]:
@@ -78,7 +81,7 @@ def tensorcircuit(problem: Problem, dtype: str) -> tuple[Step, float]:
 
     def step(psi: Any, angles: Any) -> tuple[Any, Any]:
         circuit = tc.Circuit(n, inputs=psi)
-        for name, qubits, i in gates(n):
+        for name, qubits, i in problem.gates:
             getattr(circuit, name)(*qubits, theta=angles[i])
         moved = circuit.state()
         reader = tc.Circuit(n, inputs=moved)
@@ -102,7 +105,7 @@ def pennylane(problem: Problem, dtype: str) -> tuple[Step, float]:
     @qml.qnode(qml.device("default.qubit", wires=n), diff_method="backprop")
     def circuit(psi: Any, angles: Any) -> Any:
         qml.StatePrep(psi, wires=range(n), validate_norm=False)
-        for name, qubits, i in gates(n):
+        for name, qubits, i in problem.gates:
             names[name](angles[i], wires=qubits)
         readouts = [qml.expval(pauli(q)) for q in range(n) for pauli in paulis]
         return [*readouts, qml.state()]
@@ -160,10 +163,13 @@ def torch(problem: Problem, dtype: str) -> tuple[Step, float]:
         for t in range(xs.shape[1]):
             hidden = xs[:, t] @ weights["w1x"] + z @ weights["w1z"] + weights["b1"]
             angles = th.tanh(hidden) @ weights["w2"] + weights["b2"]
-            for name, qubits, i in gates(n):
-                small = matrix(name, angles[:, i])
-                rows = psi.reshape(batch, 2 ** qubits[0], small.shape[-1], -1)
-                psi = th.einsum("bij,bljr->blir", small, rows).reshape(batch, -1)
+            for name, qubits, i in problem.gates:
+                formula, shape, side = einsum_of(qubits, n)
+                axes = formula.index(",")
+                small = matrix(name, angles[:, i]).reshape(batch, *(side,) * axes)
+                rows = psi.reshape(batch, *shape)
+                formula = "Z" + formula.replace(",", ",Z").replace("->", "->Z")
+                psi = th.einsum(formula, small, rows).reshape(batch, -1)
             z = read(psi)
         logits = z @ weights["wo"] + weights["bo"]
         loss = th.nn.functional.cross_entropy(logits, targets)
@@ -201,10 +207,10 @@ def _jax_loss(problem: Problem, dtype: str, checkpoint: bool) -> Callable:
         return jnp.eye(4, dtype=dtype).at[2:, 2:].set(small)
 
     def step(psi: Any, angles: Any) -> tuple[Any, Any]:
-        for name, qubits, i in gates(n):
-            small = matrix(name, angles[i])
-            rows = psi.reshape(2 ** qubits[0], small.shape[-1], -1)
-            psi = jnp.einsum("ij,ljr->lir", small, rows).reshape(-1)
+        for name, qubits, i in problem.gates:
+            formula, shape, side = einsum_of(qubits, n)
+            small = matrix(name, angles[i]).reshape((side,) * (formula.index(",")))
+            psi = jnp.einsum(formula, small, psi.reshape(shape)).reshape(-1)
         return psi, _read(psi, n)
 
     return _scanned(problem, dtype, step, checkpoint=checkpoint)
@@ -271,14 +277,27 @@ def _jitted(loss: Callable, problem: Problem) -> tuple[Step, float]:
     return step, compiling
 
 
+def peak_bytes(name: str) -> int:
+    """Largest memory so far: of an accelerator, or else of this process."""
+    if name != "torch":
+        import jax
+
+        statistics_of_device = jax.devices()[0].memory_stats() or {}
+        if "peak_bytes_in_use" in statistics_of_device:
+            return statistics_of_device["peak_bytes_in_use"]
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 def main() -> None:
     """Measures what the command line names."""
-    name, n_qubits, n_steps, batch, dtype, budget, *out = sys.argv[1:]
+    name, n_qubits, topology, n_steps, batch, dtype, budget, *out = sys.argv[1:]
     if name != "torch":
         import jax
 
         jax.config.update("jax_enable_x64", dtype == "complex128")
-    problem = make(int(n_qubits), int(n_steps), int(batch), dtype)
+    if name == "tnqrnn":
+        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+    problem = make(int(n_qubits), int(n_steps), int(batch), dtype, topology)
     step, compiling = PEERS[name](problem, dtype)
     loss, grads = step()
     if out:
@@ -300,7 +319,8 @@ def main() -> None:
                 "compile": compiling,
                 "seconds": statistics.median(times),
                 "calls": len(times),
-                "peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+                "peak_bytes": peak_bytes(name),
+                "device": "cpu" if name == "torch" else jax.devices()[0].device_kind,
             }
         )
     )

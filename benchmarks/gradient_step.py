@@ -3,6 +3,9 @@
     make peers                                  # once: an environment of their own
     python benchmarks/gradient_step.py          # everything; resumes where it stopped
     python benchmarks/gradient_step.py --qubits 8 10 --steps 16 --peers jax pennylane
+    python benchmarks/gradient_step.py --topology ring --steps 16
+    python benchmarks/gradient_step.py --platform cuda --qubits 14 22 --batch 256 \
+        --peers jax jax-checkpoint              # where JAX has a GPU
 
 Every measurement is a process of its own, pinned to one core (`--cores 2` for two), and
 the libraries take turns, so that a busy machine disturbs all of them alike. First, loss
@@ -39,6 +42,7 @@ class Options:
 
     Attributes:
         qubits: numbers of qubits.
+        topology: of the entanglers, see `tnqrnn.hardware_efficient`.
         steps: sequence lengths.
         batch: samples a gradient.
         check_qubits: number of qubits at which results are compared first.
@@ -47,10 +51,12 @@ class Options:
         seconds: time of repeated calls in a process.
         limit: seconds a process may take.
         cores: processor cores a process may use.
+        platform: what JAX runs on, `cpu` or `cuda`.
         out: folder of the results; finished measurements there are kept.
     """
 
     qubits: tuple[int, ...] = (4, 6, 8, 10, 12, 14)
+    topology: str = "chain"
     steps: tuple[int, ...] = (16, 64)
     batch: int = 8
     check_qubits: int = 8
@@ -65,6 +71,7 @@ class Options:
     seconds: float = 2.0
     limit: float = 600.0
     cores: int = 1
+    platform: str = "cpu"
     out: Path = Path("runs/gradient_step")
 
 
@@ -81,7 +88,8 @@ def run(name: str, *arguments: object, options: Options) -> dict:
     python = sys.executable if name in IN_THIS_ENVIRONMENT else str(PEERS_PYTHON)
     cores = set(sorted(os.sched_getaffinity(0))[-options.cores :])
     command = [python, str(HERE / "gradient_peers.py"), name, *map(str, arguments)]
-    env = os.environ | {"JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": str(options.cores)}
+    threads = {"OMP_NUM_THREADS": str(options.cores)}
+    env = os.environ | {"JAX_PLATFORMS": options.platform} | threads
     try:
         done = subprocess.run(
             command,
@@ -112,7 +120,8 @@ def check(options: Options) -> None:
             for name in ("jax", OURS, *options.peers):
                 if name not in results:
                     file = Path(folder) / f"{name}.npz"
-                    run(name, n_qubits, 4, 8, dtype, 0, file, options=options)
+                    arguments = (n_qubits, options.topology, 4, 8, dtype, 0, file)
+                    run(name, *arguments, options=options)
                     results[name] = np.load(file)
             expected = results.pop("jax")
             for name, result in results.items():
@@ -138,8 +147,8 @@ def measure(options: Options) -> dict:
     results = json.loads(file.read_text()) if file.exists() else {}
     results["machine"] = {"processor": processor(), "dtype": "complex64"}
     runs = results.setdefault("runs", {})
-    given_up: dict[str, str] = {}
     for n_steps in options.steps:
+        given_up: dict[str, str] = {}
         for n_qubits in options.qubits:
             for i in range(options.rounds):
                 for name in (OURS, *options.peers):
@@ -147,15 +156,16 @@ def measure(options: Options) -> dict:
                     finished = runs.setdefault(key, [])
                     if len(finished) > i or name in given_up:
                         continue
-                    arguments = (n_qubits, n_steps, options.batch, "complex64")
+                    shape = (n_qubits, options.topology, n_steps, options.batch)
+                    arguments = (*shape, "complex64", options.seconds)
                     try:
-                        took = run(name, *arguments, options.seconds, options=options)
+                        took = run(name, *arguments, options=options)
                     except Failed as error:
                         given_up[name] = f"{key}: {error}"
+                        results.setdefault("left_out", {})[key] = str(error)
                         print(f"left out from here on: {given_up[name]}", flush=True)
                         continue
                     finished.append(took)
-                    results["left_out"] = given_up
                     partial = file.with_suffix(".part")
                     partial.write_text(json.dumps(results, indent=1))
                     partial.replace(file)
@@ -165,7 +175,9 @@ def measure(options: Options) -> dict:
 
 def key_of(name: str, n_qubits: int, n_steps: int, options: Options) -> str:
     """What the processes of one configuration are filed under."""
-    return f"{name} n={n_qubits} T={n_steps} B={options.batch} cores={options.cores}"
+    size = f"n={n_qubits} T={n_steps} B={options.batch}"
+    where = f"{options.platform} cores={options.cores}"
+    return f"{name} {options.topology} {size} {where}"
 
 
 def processor() -> str:
@@ -187,7 +199,8 @@ def show(
     """Prints a table: one line a configuration, ratios to this library."""
     for n_steps in steps:
         for n_qubits in qubits:
-            print(f"\nn={n_qubits}, T={n_steps}, batch {options.batch}")
+            size = f"n={n_qubits}, {options.topology}, T={n_steps}"
+            print(f"\n{size}, batch {options.batch}, {options.cores} core(s)")
             head = f"{'':16}{'gradient, s':>12}{'ratio':>8}{'compile, s':>12}"
             print(head + f"{'peak, MiB':>11}{'processes':>11}")
             ours = None
@@ -244,7 +257,8 @@ def draw(results: dict, options: Options) -> Path:
     if options.rounds == 1:
         bars = "medians of one process each"
     figure.suptitle(
-        f"batch {options.batch}, {machine['dtype']}, {options.cores} core(s) of "
+        f"{options.topology}, batch {options.batch}, {machine['dtype']}, "
+        f"{options.cores} core(s) of "
         f"{machine['processor']}; {bars}",
         fontsize=9,
     )
@@ -265,8 +279,8 @@ def main(options: Options) -> None:
     results = measure(options)
     print("\n== all")
     show(results, options.qubits, options.steps, options)
-    for reason in results.get("left_out", {}).values():
-        print(f"left out: {reason}")
+    for key, reason in results.get("left_out", {}).items():
+        print(f"left out from here on: {key}: {reason}")
     print(f"\n{draw(results, options)}")
 
 
