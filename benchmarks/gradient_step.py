@@ -166,11 +166,16 @@ def measure(options: Options) -> dict:
                         print(f"left out from here on: {given_up[name]}", flush=True)
                         continue
                     finished.append(took)
-                    partial = file.with_suffix(".part")
-                    partial.write_text(json.dumps(results, indent=1))
-                    partial.replace(file)
+                    write(file, results)
             show(results, (n_qubits,), (n_steps,), options)
     return results
+
+
+def write(file: Path, results: dict) -> None:
+    """Replaces a JSON file, so that a killed run leaves the old or the new one."""
+    partial = file.with_suffix(".part")
+    partial.write_text(json.dumps(results, indent=1))
+    partial.replace(file)
 
 
 def key_of(name: str, n_qubits: int, n_steps: int, options: Options) -> str:

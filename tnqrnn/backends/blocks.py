@@ -7,8 +7,8 @@ a matrix ``A + iB`` on k qubits as ``(A, B)`` of shape (2, d, d), d = 2**k. Then
 
 is one product of the stacked ``[A; B]`` with x and y, 2d rows, and a sum of its four
 parts. Real products run several times faster on a CPU than complex ones. What is
-fastest depends on how many values of the state lie behind the block's qubits
-(docs/decisions.md).
+fastest depends on how many values of the state lie behind the block's qubits; the
+bounds below are measured (docs/decisions.md).
 """
 
 from collections.abc import Sequence
@@ -65,20 +65,12 @@ def apply_block(
         array like ``parts``.
     """
     shape, runs = split_axes(qubits, parts.shape[1].bit_length() - 1)
-    if _has_long_rows(shape, runs):
+    if len(runs) == 1 and shape[-1] >= max(32, 2 * runs[0]):
         products = _row_by_row(matrix, parts.reshape(2, *shape))
     else:
         products = _all_at_once(matrix, parts.reshape(2, *shape), runs)
     (xx, xy), (yx, yy) = products  # by part of the state, then by part of the matrix
     return jnp.stack([xx - yy, xy + yx]).reshape(parts.shape)
-
-
-def _has_long_rows(shape: Sequence[int], runs: Sequence[int]) -> bool:
-    """Whether a product for each value of the qubits before the block is faster.
-
-    Measured: the rows behind the block must be as long as two of its matrix's.
-    """
-    return len(runs) == 1 and shape[-1] >= max(32, 2 * runs[0])
 
 
 def _row_by_row(matrix: jax.Array, tensor: jax.Array) -> jax.Array:
@@ -125,7 +117,8 @@ def gram(left: jax.Array, right: jax.Array, qubits: Sequence[int]) -> jax.Array:
     axes = list(range(len(shape) + 1))
     inner = [0, *axes[2::2]]
     renamed = {axis: len(axes) + i for i, axis in enumerate(inner)}
-    by_row = [1] if _has_long_rows(shape, runs) else []  # summed afterwards
+    long_rows = len(runs) == 1 and shape[-1] >= max(16, d)
+    by_row = [1] if long_rows else []  # one product for each left, summed afterwards
     result = jnp.einsum(
         left.reshape(2, *shape),
         axes,
