@@ -106,8 +106,7 @@ def main(options: Options) -> None:
     dz = jnp.ones(len(strings))
 
     def backward(operators: Any, state: Any, dstate: Any, dz: jax.Array) -> Any:
-        extra = backend.pull_back_expectation(strings, state, dz)
-        dstate = jax.tree.map(jnp.add, dstate, extra)
+        dstate = backend.pull_back_expectation(strings, state, dz, dstate)
         return backend.undo(ansatz, operators, state, dstate)
 
     parts: list[tuple[str, int, Callable, tuple]] = [

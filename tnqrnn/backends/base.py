@@ -191,9 +191,20 @@ class AbstractReversibleBackend(AbstractBackend):
 
     @abc.abstractmethod
     def pull_back_expectation(
-        self, observables: tuple[PauliString, ...], state: State, cotangent: jax.Array
+        self,
+        observables: tuple[PauliString, ...],
+        state: State,
+        dvalues: jax.Array,
+        cotangent: State,
     ) -> State:
-        """dL/d(state) from dL/d(:meth:`expectation`), of shape (M,)."""
+        """``cotangent`` plus what of dL/d(state) comes through :meth:`expectation`.
+
+        Args:
+            observables: M Pauli strings.
+            state: what they were read from.
+            dvalues: dL/d(their values), of shape (M,).
+            cotangent: the rest of dL/d(state), a pytree like ``state``.
+        """
 
 
 def check_same_qubits(ansatz: Ansatz, n_qubits: int) -> None:

@@ -39,13 +39,14 @@ class Group:
 def group_strings(
     strings: tuple[PauliString, ...], max_qubits: int = GROUP_QUBITS
 ) -> tuple[Group, ...]:
-    """Packs Pauli strings into groups, greedily and in order.
+    """Packs Pauli strings into groups, greedily and from the last to the first.
 
-    A string on more than ``max_qubits`` qubits is a group of its own.
+    A string on more than ``max_qubits`` qubits is a group of its own. What is left over
+    is a group at the register's front, where a product costs least.
     """
     sets: list[set[int]] = []
     members: list[list[int]] = []
-    for i, string in enumerate(strings):
+    for i, string in reversed(list(enumerate(strings))):
         qubits = {qubit for qubit, _ in string}
         at = next(
             (j for j, s in enumerate(sets) if len(s | qubits) <= max_qubits), len(sets)
@@ -54,10 +55,10 @@ def group_strings(
             sets.append(set())
             members.append([])
         sets[at] |= qubits
-        members[at].append(i)
+        members[at].insert(0, i)
     return tuple(
         Group(tuple(sorted(qubits)), tuple(strings[i] for i in chosen), tuple(chosen))
-        for qubits, chosen in zip(sets, members, strict=True)
+        for qubits, chosen in zip(sets[::-1], members[::-1], strict=True)
     )
 
 
@@ -111,23 +112,28 @@ def pauli_expectations(parts: jax.Array, strings: tuple[PauliString, ...]) -> ja
 
 
 def pull_back_expectations(
-    parts: jax.Array, strings: tuple[PauliString, ...], cotangent: jax.Array
+    parts: jax.Array,
+    strings: tuple[PauliString, ...],
+    dvalues: jax.Array,
+    cotangent: jax.Array,
 ) -> jax.Array:
-    """dL/d(parts) of :func:`pauli_expectations`: ``2 sum_m cotangent_m P_m psi``.
+    """The cotangent of :func:`pauli_expectations` added to another of the same state.
 
-    A group's strings are summed to one matrix first, so that it costs one product.
+    ``cotangent + 2 sum_m dvalues_m P_m psi``. A group's strings are summed to one
+    matrix first, so that it costs one product.
 
     Args:
         parts (array of shape (2, 2**n)): real and imaginary parts of psi.
         strings: M Pauli strings.
-        cotangent (array of shape (M,)): dL/d(values).
+        dvalues (array of shape (M,)): dL/d(values).
+        cotangent (array of shape (2, 2**n)): what comes from elsewhere.
 
     Returns:
         array like ``parts``.
     """
-    total = jnp.zeros_like(parts)
+    total = cotangent
     for group in group_strings(strings):
-        weights = 2 * cotangent[np.array(group.order)]
+        weights = 2 * dvalues[np.array(group.order)]
         if len(group.qubits) > GROUP_QUBITS:
             total += weights[0] * _image(parts, group.strings[0])
             continue

@@ -157,11 +157,13 @@ class Statevector(AbstractReversibleBackend):
         self,
         observables: tuple[PauliString, ...],
         state: StatevectorState,
-        cotangent: jax.Array,
+        dvalues: jax.Array,
+        cotangent: StatevectorState,
     ) -> StatevectorState:
-        return StatevectorState(
-            pull_back_expectations(state.parts, observables, cotangent)
+        parts = pull_back_expectations(
+            state.parts, observables, dvalues, cotangent.parts
         )
+        return StatevectorState(parts)
 
     def expectation(
         self,

@@ -230,8 +230,7 @@ def _backward(params, static, history, cotangents):
 
     def move_back(now):
         operators, state, dstate, dz = now
-        extra = backend.pull_back_expectation(cell.observables, state, dz)
-        dstate = jax.tree.map(jnp.add, dstate, extra)
+        dstate = backend.pull_back_expectation(cell.observables, state, dz, dstate)
         return backend.undo(ansatz, operators, state, dstate)
 
     def step(carry, inputs):
