@@ -42,7 +42,7 @@ OWNERS = {
     "matplotlib": {"study"},
     "optax": {"training"},
     "psutil": {"checks", "study"},
-    "quimb": {"contraction"},
+    "quimb": {"backends", "contraction"},
     "scipy": {"study"},
     "sklearn": {"tasks"},
     "tqdm": {"training", "study"},

@@ -9,7 +9,7 @@ basis state's number.
 
 import abc
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,9 @@ from jax.typing import ArrayLike
 
 from tnqrnn.checks import check_dtype, check_finite, real_dtype
 from tnqrnn.circuits import Ansatz, Observables, PauliString
+
+if TYPE_CHECKING:
+    from quimb.tensor import MatrixProductState
 
 State = Any
 
@@ -86,6 +89,19 @@ class AbstractBackend(abc.ABC):
         Raises:
             ValueError: a length that is no power of two, an entry that is not finite,
                 or a norm that is not 1.
+        """
+
+    @abc.abstractmethod
+    def from_quimb(self, state: "MatrixProductState") -> State:
+        """The state of a ``quimb.tensor.MatrixProductState``, site i as qubit i.
+
+        ``state.to_quimb()`` is the way back. Nothing is truncated.
+
+        Raises:
+            TypeError: another type.
+            ValueError: periodic boundaries, sites that are no qubits, a norm that is
+                not 1, or bonds larger than the backend's.
+            MemoryError: a vector is larger than this machine's memory.
         """
 
     @abc.abstractmethod

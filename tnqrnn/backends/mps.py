@@ -2,7 +2,7 @@
 
 import functools
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ from tnqrnn.backends.base import (
 from tnqrnn.backends.mps_evolve import evolve
 from tnqrnn.backends.mps_state import Layout, MPSState
 from tnqrnn.backends.mps_sweeps import record, sweep, truncated_split
+from tnqrnn.backends.quimb_states import check_quimb, to_cores
 from tnqrnn.backends.statevector import Statevector, StatevectorState
 from tnqrnn.checks import check_int, check_memory, check_number, real_dtype
 from tnqrnn.circuits import (
@@ -28,6 +29,9 @@ from tnqrnn.circuits import (
     check_angles,
     parse_observables,
 )
+
+if TYPE_CHECKING:
+    from quimb.tensor import MatrixProductState
 
 
 @dataclass(frozen=True, init=False)
@@ -116,6 +120,15 @@ class MPS(AbstractBackend):
         zero = Truncation.zero(n_qubits, self.dtype)
         lost = record(zero, jnp.stack(weights), layout.first)
         return MPSState(centre, cores, lost, n_qubits)
+
+    def from_quimb(self, state: "MatrixProductState") -> MPSState | StatevectorState:
+        n_qubits = check_quimb(state)
+        layout = Layout(n_qubits, self.max_bond)
+        if layout.is_dense:
+            return self._vector.from_quimb(state)
+        cores = jnp.asarray(to_cores(state, self.max_bond, layout.first), self.dtype)
+        zero = Truncation.zero(n_qubits, self.dtype)
+        return MPSState(cores[0], cores[1:], zero, n_qubits)
 
     def evolve(
         self, ansatz: Ansatz, angles: ArrayLike, state: MPSState | StatevectorState

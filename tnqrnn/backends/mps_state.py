@@ -14,11 +14,16 @@ values; the outer ones are padded with zeros when that is no power of two.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import equinox as eqx
 import jax
 
 from tnqrnn.backends.base import Truncation
+from tnqrnn.backends.quimb_states import from_cores
+
+if TYPE_CHECKING:
+    from quimb.tensor import MatrixProductState
 
 
 @dataclass(frozen=True)
@@ -90,3 +95,11 @@ class MPSState(eqx.Module):
     def layout(self) -> Layout:
         """Which tensor holds which qubits."""
         return Layout(self.n_qubits, self.centre.shape[-1])
+
+    def to_quimb(self) -> "MatrixProductState":
+        """The state as a ``quimb.tensor.MatrixProductState``, one tensor a qubit.
+
+        Raises:
+            ValueError: states of a batch.
+        """
+        return from_cores(self.centre, self.rest, self.layout.first)

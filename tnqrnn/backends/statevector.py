@@ -7,7 +7,7 @@ blocks in reverse.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import equinox as eqx
 import jax
@@ -28,6 +28,7 @@ from tnqrnn.backends.blocks import (
     block_cotangent,
 )
 from tnqrnn.backends.entropy import von_neumann_entropy
+from tnqrnn.backends.quimb_states import check_quimb, from_amplitudes
 from tnqrnn.backends.readout import pauli_expectations, pull_back_expectations
 from tnqrnn.checks import check_int, check_memory, real_dtype
 from tnqrnn.circuits import (
@@ -39,6 +40,9 @@ from tnqrnn.circuits import (
 )
 from tnqrnn.circuits.fusion import Block, fuse
 from tnqrnn.circuits.unitaries import block_unitaries
+
+if TYPE_CHECKING:
+    from quimb.tensor import MatrixProductState
 
 AMPLITUDES_AT_ONCE = 2**13
 """Of a batch, so much is moved together on a CPU (measured, docs/decisions.md)."""
@@ -58,13 +62,21 @@ class StatevectorState(eqx.Module):
 
     @property
     def amplitudes(self) -> jax.Array:
-        """Complex amplitudes, of shape (2**n,)."""
-        return jax.lax.complex(self.parts[0], self.parts[1])
+        """Complex amplitudes, of shape (2**n,), or (B, 2**n) of a batch."""
+        return jax.lax.complex(self.parts[..., 0, :], self.parts[..., 1, :])
 
     @property
     def n_qubits(self) -> int:
         """Number of qubits."""
-        return self.parts.shape[1].bit_length() - 1
+        return self.parts.shape[-1].bit_length() - 1
+
+    def to_quimb(self) -> "MatrixProductState":
+        """The state as a ``quimb.tensor.MatrixProductState``, without truncation.
+
+        Raises:
+            ValueError: states of a batch.
+        """
+        return from_amplitudes(self.amplitudes)
 
 
 @dataclass(frozen=True)
@@ -102,6 +114,12 @@ class Statevector(AbstractReversibleBackend):
     def from_statevector(self, amplitudes: ArrayLike) -> StatevectorState:
         array, _ = check_amplitudes(amplitudes, self.dtype)
         return StatevectorState(jnp.stack([array.real, array.imag]))
+
+    def from_quimb(self, state: "MatrixProductState") -> StatevectorState:
+        n_qubits = check_quimb(state)
+        n_bytes = 2**n_qubits * np.dtype(self.dtype).itemsize
+        check_memory(f"state: the vector of its {n_qubits} qubits", n_bytes)
+        return self.from_statevector(state.to_dense().ravel())
 
     def evolve(
         self, ansatz: Ansatz, angles: ArrayLike, state: StatevectorState
