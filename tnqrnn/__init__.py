@@ -7,7 +7,13 @@ they are first used, so that ``import tnqrnn`` stays light.
 import importlib
 from types import ModuleType
 
-from tnqrnn.backends import MPS, AbstractBackend, Statevector, Truncation
+from tnqrnn.backends import (
+    MPS,
+    AbstractBackend,
+    Statevector,
+    Truncation,
+    TruncationError,
+)
 from tnqrnn.circuits import Ansatz, Gate, hardware_efficient, parse_observables
 from tnqrnn.model import (
     AbstractCell,
@@ -48,6 +54,7 @@ __all__ = [
     "Statevector",
     "Task",
     "Truncation",
+    "TruncationError",
     "batch_over_devices",
     "cells",
     "evaluate",

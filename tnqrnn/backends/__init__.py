@@ -6,6 +6,7 @@ from tnqrnn.backends.base import (
     State,
     Truncation,
 )
+from tnqrnn.backends.budget import TruncationError
 from tnqrnn.backends.mps import MPS
 from tnqrnn.backends.statevector import Statevector
 
@@ -20,4 +21,5 @@ __all__ = [
     "State",
     "Statevector",
     "Truncation",
+    "TruncationError",
 ]

@@ -149,6 +149,13 @@ class AbstractBackend(abc.ABC):
     def truncation(self, state: State) -> Truncation:
         """What the state has lost since ``init``."""
 
+    def within_budget(self, value: Any, truncation: Truncation) -> Any:
+        """``value``, unless more was lost than the backend allows.
+
+        :func:`tnqrnn.unroll` asks at its end; an exact backend always allows it.
+        """
+        return value
+
     @abc.abstractmethod
     def to_statevector(self, state: State) -> jax.Array:
         """The amplitudes, of shape (2**n,).

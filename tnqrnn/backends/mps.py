@@ -2,7 +2,7 @@
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +16,19 @@ from tnqrnn.backends.base import (
     check_amplitudes,
     check_same_qubits,
 )
+from tnqrnn.backends.budget import ON_TRUNCATION, within_budget
 from tnqrnn.backends.mps_evolve import evolve
 from tnqrnn.backends.mps_state import Layout, MPSState
 from tnqrnn.backends.mps_sweeps import record, sweep, truncated_split
 from tnqrnn.backends.quimb_states import check_quimb, to_cores
 from tnqrnn.backends.statevector import Statevector, StatevectorState
-from tnqrnn.checks import check_int, check_memory, check_number, real_dtype
+from tnqrnn.checks import (
+    check_choice,
+    check_int,
+    check_memory,
+    check_number,
+    real_dtype,
+)
 from tnqrnn.circuits import (
     Ansatz,
     Observables,
@@ -59,6 +66,12 @@ class MPS(AbstractBackend):
         cutoff: Schmidt values below ``cutoff`` times a bond's largest are discarded
             too; shapes stay.
         dtype: ``"complex64"`` or ``"complex128"``.
+        on_truncation: what :func:`tnqrnn.unroll` does when a state ends with an
+            estimated infidelity ``1 - exp(log_fidelity)`` above ``budget``:
+            ``"ignore"``, ``"warn"``, or ``"raise"`` a :class:`TruncationError`. Inside
+            a caller's ``jax.jit`` the check is a part of the program, which warns, or
+            raises ``equinox.EquinoxRuntimeError``, when it runs.
+        budget: in [0, 1].
 
     Raises:
         ValueError: a number out of range, an unknown dtype, or complex128 without JAX's
@@ -74,17 +87,29 @@ class MPS(AbstractBackend):
 
     max_bond: int
     cutoff: float
+    on_truncation: str
+    budget: float
     exact: ClassVar[bool] = False
     gradients: ClassVar[tuple[str, ...]] = ("checkpoint", "store")
 
     def __init__(
-        self, max_bond: int, cutoff: float = 0.0, dtype: str = "complex64"
+        self,
+        max_bond: int,
+        cutoff: float = 0.0,
+        dtype: str = "complex64",
+        *,
+        on_truncation: str = "ignore",
+        budget: float = 0.01,
     ) -> None:
         max_bond = check_int("max_bond", max_bond, minimum=1)
         cutoff = check_number("cutoff", cutoff, minimum=0.0, maximum=1.0)
         object.__setattr__(self, "max_bond", max_bond)
         object.__setattr__(self, "cutoff", cutoff)
         object.__setattr__(self, "dtype", dtype)
+        check_choice("on_truncation", on_truncation, ON_TRUNCATION)
+        object.__setattr__(self, "on_truncation", on_truncation)
+        budget = check_number("budget", budget, minimum=0.0, maximum=1.0)
+        object.__setattr__(self, "budget", budget)
         self.__post_init__()
 
     def init(self, n_qubits: int) -> MPSState | StatevectorState:
@@ -177,6 +202,9 @@ class MPS(AbstractBackend):
         if isinstance(state, StatevectorState):
             return self._vector.truncation(state)
         return state.truncation
+
+    def within_budget(self, value: Any, truncation: Truncation) -> Any:
+        return within_budget(value, truncation, self.on_truncation, self.budget)
 
     def to_statevector(self, state: MPSState | StatevectorState) -> jax.Array:
         if isinstance(state, StatevectorState):

@@ -67,6 +67,8 @@ def unroll(
         ValueError: xs of another shape, empty or not finite, or a gradient mode that
             is unknown or that the cell's backend does not support.
         MemoryError: the states of the batch are larger than this machine's memory.
+        TruncationError: more was lost than a backend with ``on_truncation="raise"``
+            allows.
     """
     shape = np.shape(xs)
     if len(shape) not in (2, 3) or shape[-1] != cell.input_size or 0 in shape:
@@ -79,10 +81,18 @@ def unroll(
     batched = len(shape) == 3
     xs = jnp.asarray(xs)
     if batched:
-        return _unroll(cell, xs, carry, mode)
+        return _within_budget(cell, _unroll(cell, xs, carry, mode))
     add = lambda tree: jax.tree.map(lambda leaf: leaf[None], tree)  # noqa: E731
     rollout = _unroll(cell, xs[None], add(carry), mode)
-    return jax.tree.map(lambda leaf: leaf[0], rollout)
+    return _within_budget(cell, jax.tree.map(lambda leaf: leaf[0], rollout))
+
+
+def _within_budget(cell, rollout):
+    """The roll-out, unless it lost more of a state than the cell's backend allows."""
+    if rollout.truncation is None:
+        return rollout
+    readouts = cell.backend.within_budget(rollout.readouts, rollout.truncation)
+    return rollout._replace(readouts=readouts)
 
 
 def check_gradient(cell: AbstractCell, gradient: str) -> str:
