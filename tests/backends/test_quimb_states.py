@@ -34,9 +34,12 @@ def test_quimb_sees_the_same_state(backend, rng):
     np.testing.assert_allclose(
         vector, backend.to_statevector(state), atol=EXACT["complex128"]
     )
-    for cut in range(1, N):
-        entropy = 0.0 if foreign.bond_size(cut - 1, cut) == 1 else foreign.entropy(cut)
-        np.testing.assert_allclose(backend.entropy(state, cut), entropy, atol=1e-8)
+    entropies = [
+        0.0 if foreign.bond_size(cut - 1, cut) == 1 else foreign.entropy(cut)
+        for cut in range(1, N)
+    ]
+    np.testing.assert_allclose(backend.entropies(state), entropies, atol=1e-8)
+    assert backend.entropy(state, 3) == pytest.approx(entropies[2], abs=1e-8)
 
 
 @pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKENDS)

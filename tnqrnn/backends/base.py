@@ -145,6 +145,12 @@ class AbstractBackend(abc.ABC):
             ValueError: ``cut`` is no integer in [1, n-1].
         """
 
+    def entropies(self, state: State) -> jax.Array:
+        """:meth:`entropy` at every cut 1..n-1, in bits, of shape (n-1,)."""
+        cuts = range(1, self.n_qubits(state))
+        values = [self.entropy(state, cut) for cut in cuts]
+        return jnp.stack(values) if values else jnp.zeros(0, real_dtype(self.dtype))
+
     @abc.abstractmethod
     def truncation(self, state: State) -> Truncation:
         """What the state has lost since ``init``."""

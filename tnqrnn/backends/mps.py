@@ -198,6 +198,11 @@ class MPS(AbstractBackend):
         cut = check_int("cut", cut, minimum=1, maximum=state.n_qubits - 1)
         return mps_readout.entropy(state, cut)
 
+    def entropies(self, state: MPSState | StatevectorState) -> jax.Array:
+        if isinstance(state, StatevectorState):
+            return self._vector.entropies(state)
+        return mps_readout.entropies(state)
+
     def truncation(self, state: MPSState | StatevectorState) -> Truncation:
         if isinstance(state, StatevectorState):
             return self._vector.truncation(state)

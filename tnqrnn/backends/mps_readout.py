@@ -200,15 +200,35 @@ def overlap(a: MPSState, b: MPSState) -> jax.Array:
 
 def entropy(state: MPSState, cut: int) -> jax.Array:
     """Von Neumann entropy in bits between qubits 0..cut-1 and the rest."""
+    return _entropy_of(_density(state, cut, left_environments(state)))
+
+
+def entropies(state: MPSState) -> jax.Array:
+    """The same at every cut 1..n-1, of shape (n-1,)."""
+    layout, environments = state.layout, left_environments(state)
+    head = range(1, layout.first + 1)
+    tail = range(layout.last + 1, state.n_qubits)
+
+    def at(cuts: range) -> list[jax.Array]:
+        return [_entropy_of(_density(state, c, environments))[None] for c in cuts]
+
+    inner = jax.vmap(_entropy_of)(environments)
+    return jnp.concatenate([*at(head), inner, *at(tail)])
+
+
+def _density(state: MPSState, cut: int, environments: jax.Array) -> jax.Array:
+    """A density matrix whose spectrum is that of either side of a cut."""
     layout = state.layout
     head, tail = _rows(state)
     if cut <= layout.first:
         rows = head.reshape(2**cut, -1)
-        density = rows @ rows.conj().T
-    elif cut <= layout.last:
-        density = left_environments(state)[cut - layout.first - 1]
-    else:
-        rows = tail.reshape(-1, 2 ** (state.n_qubits - cut), 2, tail.shape[1])
-        ket = jnp.einsum("utxa,ab->utxb", rows, left_environments(state)[-1])
-        density = jnp.einsum("utxb,uvxb->tv", ket, rows.conj())
+        return rows @ rows.conj().T
+    if cut <= layout.last:
+        return environments[cut - layout.first - 1]
+    rows = tail.reshape(-1, 2 ** (state.n_qubits - cut), 2, tail.shape[1])
+    ket = jnp.einsum("utxa,ab->utxb", rows, environments[-1])
+    return jnp.einsum("utxb,uvxb->tv", ket, rows.conj())
+
+
+def _entropy_of(density: jax.Array) -> jax.Array:
     return von_neumann_entropy(density / jnp.trace(density))

@@ -70,17 +70,9 @@ def unroll(
         TruncationError: more was lost than a backend with ``on_truncation="raise"``
             allows.
     """
-    shape = np.shape(xs)
-    if len(shape) not in (2, 3) or shape[-1] != cell.input_size or 0 in shape:
-        raise ValueError(
-            f"xs must be of shape (T, {cell.input_size}) or (B, T, {cell.input_size}) "
-            f"with B, T >= 1, got {shape}."
-        )
-    check_finite("xs", xs)
+    xs = check_sequence(cell, xs)
     mode = check_gradient(cell, gradient)
-    batched = len(shape) == 3
-    xs = jnp.asarray(xs)
-    if batched:
+    if xs.ndim == 3:
         return _within_budget(cell, _unroll(cell, xs, carry, mode))
     add = lambda tree: jax.tree.map(lambda leaf: leaf[None], tree)  # noqa: E731
     rollout = _unroll(cell, xs[None], add(carry), mode)
@@ -93,6 +85,22 @@ def _within_budget(cell, rollout):
         return rollout
     readouts = cell.backend.within_budget(rollout.readouts, rollout.truncation)
     return rollout._replace(readouts=readouts)
+
+
+def check_sequence(cell: AbstractCell, xs: ArrayLike) -> jax.Array:
+    """The inputs of a cell as an array, (T, F) or (B, T, F).
+
+    Raises:
+        ValueError: another shape, none at all, or an entry that is not finite.
+    """
+    shape = np.shape(xs)
+    if len(shape) not in (2, 3) or shape[-1] != cell.input_size or 0 in shape:
+        raise ValueError(
+            f"xs must be of shape (T, {cell.input_size}) or (B, T, {cell.input_size}) "
+            f"with B, T >= 1, got {shape}."
+        )
+    check_finite("xs", xs)
+    return jnp.asarray(xs)
 
 
 def check_gradient(cell: AbstractCell, gradient: str) -> str:
