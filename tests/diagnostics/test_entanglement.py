@@ -27,7 +27,7 @@ def test_every_step_and_bond(chi, rng):
     xs = jnp.asarray(rng.normal(size=(2, 3, 2)))
     actual = entanglement(cell, xs)
     assert actual.shape == (2, 3, 5)
-    step = jax.jit(cell)
+    step = jax.jit(lambda carry, x: cell(carry, x))
     carry = cell.init()
     for t, x in enumerate(xs[1]):
         carry, _ = step(carry, x)
