@@ -62,3 +62,23 @@ def test_accuracy(tmp_path):
     assert again.returncode == 0 and times_of_records(tmp_path) == before
     other = run_script(*tiny, "--epochs", 2)
     assert other.returncode != 0 and "settings.epochs must be 2, got 1" in other.stderr
+
+
+@pytest.mark.slow
+def test_true_gradient(tmp_path):
+    done = run_script(
+        "true_gradient.py", "--preset", "tiny", "--workers", 1, "--out", tmp_path
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    with xr.open_dataset(tmp_path / "results.nc", engine="h5netcdf") as read:
+        dataset = read.load()
+    assert dataset["error"].sizes["start"] == 3 and dataset["error"].notnull().all()
+    enough = dataset.sel(max_bond=8)
+    assert (enough["exact_error"] < 1e-8).all() and (enough["error"] < 1e-5).all()
+    truncated = dataset.sel(max_bond=2)
+    missed = truncated[["closing_gap", "raised_rank"]].to_array().max("variable") > 1e-9
+    assert (truncated["error"].where(~missed) < 1e-5).sum() >= 20
+    assert (truncated["error"].where(missed) > 1e-5).sum() >= 3
+    assert (truncated["infidelity"] > 0.1).any()
+    rows = re.findall(r"^(chain|ring) +(2|8) +15 .* 0$", done.stdout, re.MULTILINE)
+    assert len(rows) == 4

@@ -272,23 +272,35 @@ def test_reading_agrees_with_the_state_s_own_vector(max_bond, rng):
     np.testing.assert_allclose(actual["norm"], 1, atol=EXACT_C128)
 
 
-def test_the_readout_bound_holds(rng):
-    n_qubits, ansatz = 6, tq.hardware_efficient(6, n_layers=1)
-    backend, exact = tq.MPS(3, dtype="complex128"), tq.Statevector("complex128")
+@pytest.mark.parametrize(
+    ("topology", "max_bond"),
+    [("chain", 1), ("chain", 3), ("brickwork", 2), ("ring", 3), ("all_to_all", 2)],
+)
+def test_the_readout_bound_holds(topology, max_bond, rng):
+    """At the same angles, 60 circuits of each kind, every readout of every step."""
+    ansatz = tq.hardware_efficient(6, n_layers=1, topology=topology)
+    backend, exact = tq.MPS(max_bond, dtype="complex128"), tq.Statevector("complex128")
+    scale = 10 ** rng.uniform(-1, 0.5, (60, 1, 1))
+    angles = scale * rng.normal(size=(60, 3, ansatz.n_params))
+
+    def lost_by(state, row):
+        state = backend.evolve(ansatz, row, state)
+        z, truncation = backend.expectation("xyz", state), backend.truncation(state)
+        return state, (z, truncation.readout_bound, truncation.log_fidelity)
 
     @jax.jit
-    def gap(angles):
-        state, z = roll_out(backend, ansatz, angles)
-        return jnp.abs(z - roll_out(exact, ansatz, angles)[1])[-1], state.truncation
+    @jax.vmap
+    def measure(angles):
+        z, bounds, logs = jax.lax.scan(lost_by, backend.init(6), angles)[1]
+        return jnp.abs(z - roll_out(exact, ansatz, angles)[1]).max(-1), bounds, logs
 
-    bounds = []
-    for scale in (0.1, 0.2, 0.4):
-        angles = scale * jnp.asarray(rng.normal(size=(4, ansatz.n_params)))
-        error, lost = gap(angles)
-        assert jnp.max(error) <= lost.readout_bound + 1e-12
-        bounds.append(float(lost.readout_bound))
-    assert 0 < min(bounds) < 1, "a bound of 2 says nothing"
-    assert n_qubits - 1 == len(lost.discarded_weight)
+    errors, bounds, log_fidelities = measure(angles)
+    assert np.all(errors <= bounds + 1e-12)
+    assert np.count_nonzero(log_fidelities[:, -1] < -1e-9) >= 30, "it must truncate"
+    assert np.count_nonzero(bounds[:, -1] < 1) >= 10, "a bound of 2 says nothing"
+    assert np.max(errors / np.where(bounds < 2, bounds, np.inf)) > 0.05, (
+        "nor a loose one"
+    )
 
 
 def test_cutoff_discards_small_values_and_keeps_shapes(rng):

@@ -1,12 +1,15 @@
 """Truncated splits: values against NumPy, derivatives against central differences."""
 
 import functools
+import itertools
 
 import jax
 import jax.extend
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tnqrnn.backends.truncation import lq, save_factors, split
 
@@ -71,6 +74,19 @@ def test_split_is_the_best_approximation(rng, shape, max_bond, dtype):
     values = np.linalg.svd(matrix, compute_uv=False)
     expected = np.sum(values[k:] ** 2) / np.sum(values**2)
     np.testing.assert_allclose(weight, expected, atol=30 * eps)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 2**32 - 1), st.floats(0, 6))
+def test_a_larger_bond_never_discards_more(seed, decades):
+    rng = np.random.default_rng(seed)
+    values = np.sort(10 ** rng.uniform(-decades, 0, 8))[::-1]
+    matrix = with_values(rng, values, (8, 8))
+    weights = [float(split_once(matrix, bond)[2]) for bond in range(1, 9)]
+    assert weights[-1] == 0
+    assert all(b <= a for a, b in itertools.pairwise(weights))
+    kept = [1 - np.sum(values[:bond] ** 2) / np.sum(values**2) for bond in range(1, 9)]
+    np.testing.assert_allclose(weights, kept, atol=1e-13)
 
 
 def test_small_discarded_weight_keeps_its_digits(rng):

@@ -18,7 +18,8 @@ Warning:
     Two derivatives do not exist, and the rules return finite values that leave out
     what cannot be represented: where a kept singular value meets a discarded one, and
     where ``theta`` has a rank below ``k`` that a tangent would raise beyond what the
-    arbitrary kept null vectors happen to hold. Both are sets of measure zero.
+    arbitrary kept null vectors happen to hold. Both are sets of measure zero;
+    ``observer`` is told how much is left out.
 
 What is computed after a split must depend on ``A C`` alone, not on ``A`` and ``C``
 apart; then forward and reverse derivatives are those of the truncated state.
@@ -36,6 +37,12 @@ FACTORS = "tnqrnn_factors"
 _GAP = 16
 """Singular values closer than this many machine epsilons times the largest are equal:
 LAPACK does not resolve less."""
+
+
+observer = jax.make_user_context(None)
+"""``with observer(function):`` has ``function(gap, rank)`` called for every derivative
+of ``split`` and ``lq`` that is traced meanwhile: what it leaves out where a gap closes
+and where a rank rises, as shares of the tangent's norm."""
 
 
 def save_factors(primitive: object, *args: object, **params: object) -> bool:
@@ -115,7 +122,20 @@ def _split_jvp(max_bond, cutoff, primals, tangents):
     if cutoff:
         dkept += turn[:bond] @ value[1]
     dbasis = basis[:, bond:] @ turn[bond - first :]
+    if observe := observer.value:
+        tiny = _resolution(norms)
+        met = keep[None, :bond] & ~keep[first:, None] & ~apart & (small > tiny)
+        gap = jnp.linalg.norm(jnp.where(met, numerator, 0)) / norms[0]
+        rank = jnp.linalg.norm(dtheta - dbasis @ value[1] - value[0] @ dkept)
+        rank = jnp.where(jnp.any(keep & (norms <= tiny)), rank, 0)
+        observe(_share(gap, dtheta), _share(rank, dtheta))
     return value, (dbasis, dkept, jnp.zeros_like(value[2]))
+
+
+def _share(part: jax.Array, tangent: jax.Array) -> jax.Array:
+    """``part / |tangent|``, zero where there is no tangent."""
+    whole = jnp.linalg.norm(tangent)
+    return jnp.where(whole > 0, part / jnp.where(whole > 0, whole, 1), 0)
 
 
 def _resolution(values: jax.Array) -> jax.Array:
@@ -148,6 +168,9 @@ def _lq_jvp(primals, tangents):
     lower, rows = _lq(matrix)
     dlower = dmatrix @ rows.conj().T
     drows = _pseudo_inverse(lower) @ (dmatrix - dlower @ rows)
+    if observe := observer.value:
+        rank = jnp.linalg.norm(dmatrix - dlower @ rows - lower @ drows)
+        observe(jnp.zeros_like(rank), _share(rank, dmatrix))
     return (lower, rows), (dlower, drows)
 
 
