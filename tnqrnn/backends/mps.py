@@ -60,6 +60,7 @@ class MPS(AbstractBackend):
         kept Schmidt value equals a discarded one, other than zero. The other is where a
         bond's rank is below ``max_bond`` and an angle would raise it, at angles that
         are all exactly pi, say; the value is exact there.
+        :func:`tnqrnn.diagnostics.missed_tangent` says how much is left out.
 
     Args:
         max_bond: chi >= 1; 1 is a product state.
