@@ -189,10 +189,12 @@ def run(point: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
     params = eqx.filter(cell, eqx.is_inexact_array)
     xs = make_inputs(settings.n_steps, settings.batch, seed)
     probes = measure_probes()
+    wall, cpu = time.perf_counter(), time.process_time()
+    seconds = median_seconds(programs.gradient, (params, xs), at_least=settings.calls)
+    cpu_share = (time.process_time() - cpu) / (time.perf_counter() - wall)
     metrics: dict[str, Any] = {
-        "seconds": median_seconds(
-            programs.gradient, (params, xs), at_least=settings.calls
-        ),
+        "seconds": seconds,
+        "cpu_share": cpu_share,
         "compile_seconds": programs.compile_seconds,
         "temp_bytes": programs.temp_bytes,
     } | programs.other_temp_bytes
@@ -457,6 +459,7 @@ ERRORS = (
 
 COLUMNS = (
     Column("seconds", "gradient, ms", 1e3, ".2f"),
+    Column("cpu_share", "of it computing, %", 100, ".0f", interval=False),
     Column("compile_seconds", "compile, s", 1, ".1f", interval=False),
     Column("temp_bytes", "memory, MiB", 2**-20, ".2f", interval=False),
     Column("gradient_error_near_identity", "gradient error, near identity", 1, ".1e"),

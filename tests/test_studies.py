@@ -85,6 +85,8 @@ def test_representation_cost(tmp_path):
         assert (one["seconds"] > 0).all() and (one["temp_bytes"] > 0).all()
         assert (one["temp_bytes_64_32"] > one["temp_bytes"]).all()
         assert (one["gradient_error_near_identity"] < GRADIENT["complex64"]).all()
+    share = dataset["cpu_share"].values
+    assert 0 < np.nanmin(share) and np.nanmax(share) < 1.5  # one thread
     assert (exact["infidelity_scrambling"] < EXACT["complex64"]).all()
     assert (mps["infidelity_scrambling"] > exact["infidelity_scrambling"]).all()
     assert (mps["estimated_infidelity_scrambling"] > 0).all()
