@@ -322,11 +322,10 @@ def _draw_mark(axes: Axes, x: float, y: float, text: str, colour: str) -> None:
     axes.annotate(
         text,
         (x, y),
-        xytext=(7, -9),
+        xytext=(-6, 6),
         textcoords="offset points",
+        ha="right",
         fontsize=8,
-        bbox={"fc": "white", "ec": "none", "pad": 0.5, "alpha": 0.8},
-        zorder=4,
     )
 
 
