@@ -32,6 +32,9 @@ RANKS = {
     "diagnostics": 5,
     "testing": 5,
     "study": 6,
+    "doctor": 7,
+    "cli": 8,
+    "__main__": 9,
 }
 
 # Outside packages that every module may use, and the owners of all others.
@@ -41,12 +44,12 @@ OWNERS = {
     "hypothesis": {"testing"},
     "matplotlib": {"study"},
     "optax": {"training"},
-    "psutil": {"checks", "study"},
+    "psutil": {"checks", "doctor"},
     "quimb": {"backends", "contraction"},
     "scipy": {"study"},
     "sklearn": {"tasks"},
     "tqdm": {"training", "study"},
-    "tyro": {"study"},
+    "tyro": {"cli"},
     "xarray": {"study"},
 }
 LAZY = {"cotengra", "matplotlib", "quimb", "sklearn", "xarray"}

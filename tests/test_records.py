@@ -150,7 +150,7 @@ def test_provenance_names_versions_device_and_settings(tmp_path):
     assert made["jax"] and made["optax"] and made["cpu_count"] >= 1
     assert set(made) == {
         *("python", "jax", "jaxlib", "tnqrnn", "numpy", "optax", "equinox"),
-        *("commit", "device", "platform", "cpu_count", "x64"),
+        *("commit", "device", "processor", "platform", "cpu_count", "x64"),
     }
     write_json(tmp_path / "made.json", made)
     assert read_json(tmp_path / "made.json") == made

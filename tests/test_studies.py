@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from tolerances import EXACT, GRADIENT
+
+from tnqrnn.study.costs import Configuration, load_model, predict_seconds
 
 ROOT = Path(__file__).parents[1]
 
@@ -82,3 +85,42 @@ def test_true_gradient(tmp_path):
     assert (truncated["infidelity"] > 0.1).any()
     rows = re.findall(r"^(chain|ring) +(2|8) +15 .* 0$", done.stdout, re.MULTILINE)
     assert len(rows) == 4
+
+
+def test_representation_cost(tmp_path):
+    tiny = ("representation_cost.py", "--preset", "tiny", "--out", tmp_path)
+    done = run_script(*tiny)
+    assert done.returncode == 0, done.stderr
+    assert f"Report: {tmp_path / 'report.html'}" in done.stdout
+    found = re.findall(r"^(statevector|mps-2) +(\d) .* 2$", done.stdout, re.MULTILINE)
+    assert found == [("statevector", "2"), ("statevector", "4"), ("mps-2", "4")]
+    assert "\nMPS, χ = 2: faster than Statevector from n = " in done.stdout
+
+    with xr.open_dataset(tmp_path / "results.nc", engine="h5netcdf") as read:
+        dataset = read.load()
+    assert dict(dataset.sizes) == {"n_qubits": 2, "backend": 2, "seed": 2}
+    exact, mps = (dataset.sel(n_qubits=4, backend=b) for b in ("statevector", "mps-2"))
+    for one in (exact, mps):
+        assert (one["seconds"] > 0).all() and (one["temp_bytes"] > 0).all()
+        assert (one["temp_bytes_64_32"] > one["temp_bytes"]).all()
+        assert (one["gradient_error_near_identity"] < GRADIENT["complex64"]).all()
+    share = dataset["cpu_share"].values
+    assert 0 < np.nanmin(share) and np.nanmax(share) < 1.5  # one thread
+    assert (exact["infidelity_scrambling"] < EXACT["complex64"]).all()
+    assert (mps["infidelity_scrambling"] > exact["infidelity_scrambling"]).all()
+    assert (mps["estimated_infidelity_scrambling"] > 0).all()
+    assert (exact["estimated_infidelity_scrambling"] == 0).all()
+
+    model = load_model(tmp_path / "model.json")
+    assert model.origin["processor"] and model.origin["jax"]
+    size = Configuration(4, 2)
+    residual = predict_seconds(model, size) / mps["seconds"] - 1
+    assert abs(residual).max() <= model.seconds["mps"].largest_residual + 1e-9
+    figures = {path.name for path in (tmp_path / "figures").glob("*.png")}
+    assert {"seconds.png", "temp_bytes.png", "gradient_error_scrambling.png"} <= figures
+
+    before = times_of_records(tmp_path)
+    again = run_script(*tiny)
+    assert again.returncode == 0 and times_of_records(tmp_path) == before
+    alone = run_script("representation_cost.py", "--backends", "mps-2")
+    assert "backends must name statevector and an MPS" in alone.stderr

@@ -117,17 +117,27 @@ def provenance() -> dict[str, Any]:
     Returns:
         ``python`` and one entry a library (``None`` for one that is not installed),
         ``commit`` (of the checkout that holds this package, with ``-dirty`` when files
-        differ from it, or ``None``), ``device``, ``platform``, ``cpu_count``, ``x64``.
+        differ from it, or ``None``), ``device``, ``processor``, ``platform``,
+        ``cpu_count``, ``x64``.
     """
     return {
         "python": platform.python_version(),
         **{name: _version(name) for name in _LIBRARIES},
         "commit": _commit(Path(__file__).resolve().parent.parent),
         "device": jax.devices()[0].device_kind,
+        "processor": processor_name(),
         "platform": platform.platform(),
         "cpu_count": os.cpu_count(),
         "x64": bool(jax.config.read("jax_enable_x64")),
     }
+
+
+def processor_name() -> str:
+    """The processor's name as the system gives it, or its architecture."""
+    listing = Path("/proc/cpuinfo")
+    lines = listing.read_text().splitlines() if listing.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if "model name" in line]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _sha256(text: str) -> str:

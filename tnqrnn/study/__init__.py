@@ -10,7 +10,7 @@ The drawing half loads matplotlib and xarray, so it is imported on first use.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from tnqrnn.study.execution import usable_cores
+from tnqrnn.study.execution import usable_cores, use_one_thread
 from tnqrnn.study.points import grid_points
 from tnqrnn.study.study import Outcome, Study
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from tnqrnn.study.dataset import save_dataset, to_dataset
     from tnqrnn.study.figures import (
         Chart,
+        Curve,
         Groups,
+        Mark,
         interval_words,
         plot_against_axis,
         plot_against_index,
@@ -30,8 +32,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Chart",
     "Column",
+    "Curve",
     "Groups",
     "Interval",
+    "Mark",
     "Outcome",
     "Study",
     "Table",
@@ -45,6 +49,7 @@ __all__ = [
     "summary_table",
     "to_dataset",
     "usable_cores",
+    "use_one_thread",
     "write_report",
 ]
 
@@ -52,7 +57,9 @@ _LATER = {
     "dataset": ("save_dataset", "to_dataset"),
     "figures": (
         "Chart",
+        "Curve",
         "Groups",
+        "Mark",
         "interval_words",
         "plot_against_axis",
         "plot_against_index",

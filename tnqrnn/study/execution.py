@@ -71,6 +71,14 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def use_one_thread() -> None:
+    """Lets this process compute with one thread from now on, for timings.
+
+    It holds for what JAX does if JAX has not started yet: call it first.
+    """
+    os.environ.update(_one_thread())
+
+
 def perform(job: Job, point: Point) -> str | None:
     """Computes one point and writes its record, or its traceback if it fails.
 

@@ -9,7 +9,7 @@ import dataclasses
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -17,6 +17,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from numpy.typing import ArrayLike
 
 from tnqrnn.records import write_atomic
 from tnqrnn.study.statistics import mean_interval
@@ -105,6 +106,22 @@ class Groups:
         }
 
 
+class Curve(NamedTuple):
+    """A line that belongs to a group, such as a fit: positions and heights."""
+
+    x: ArrayLike
+    y: ArrayLike
+
+
+class Mark(NamedTuple):
+    """A star in a group's colour with a text beside it."""
+
+    value: Any
+    x: float
+    y: float
+    text: str
+
+
 def plot_against_axis(
     dataset: xr.Dataset,
     metric: str,
@@ -119,6 +136,8 @@ def plot_against_axis(
     log: bool = False,
     log_x: bool = False,
     limits: Limits = (None, None),
+    curves: Mapping[Any, Curve] | None = None,
+    marks: Sequence[Mark] = (),
 ) -> Chart:
     """Draws a scalar metric against an axis: runs as points, mean and interval.
 
@@ -136,6 +155,8 @@ def plot_against_axis(
             positive are left out.
         log_x: logarithmic horizontal axis, for values above 0.
         limits: bounds that the quantity cannot cross; no interval is drawn beyond.
+        curves: drawn for groups in place of the line that joins their means.
+        marks: points of interest; like curves, in the units of ``x`` and ``metric``.
 
     Returns:
         A chart of 5.6 by 3.9 inches, named after the metric.
@@ -145,7 +166,9 @@ def plot_against_axis(
         axes = figure.subplots()
         shown = _shown(dataset[metric], groups, log)
         ticks = dataset[x].values.astype(float)
-        positions = np.log2(ticks) if log_x else ticks
+        place = np.log2 if log_x else np.asarray
+        positions = place(ticks)
+        curves = curves or {}
         gap = (
             float(np.min(np.diff(np.unique(positions)))) if len(positions) > 1 else 1.0
         )
@@ -153,7 +176,14 @@ def plot_against_axis(
         for index, value in enumerate(shown):
             values = dataset[metric].sel({groups.dim: value}).transpose(x, over) * scale
             at = positions + step * (index - (len(shown) - 1) / 2)
-            _draw_runs(axes, at, values, over, groups, value, log, limits, step)
+            joined = value not in curves
+            _draw_runs(axes, at, values, over, groups, value, log, limits, step, joined)
+        for value, curve in curves.items():
+            style = groups.style(value) | {"marker": ""}
+            axes.plot(place(curve.x), np.multiply(curve.y, scale), lw=1.2, **style)
+        for mark in marks:
+            colour = groups.style(mark.value)["color"]
+            _draw_mark(axes, float(place(mark.x)), mark.y * scale, mark.text, colour)
         axes.set_xticks(positions, [f"{v:g}" for v in ticks])
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
@@ -272,6 +302,7 @@ def _draw_runs(
     log: bool,
     limits: Limits,
     step: float,
+    joined: bool,
 ) -> None:
     style = groups.style(value)
     mean, low, high, _ = mean_interval(values, over, log=log)
@@ -279,10 +310,23 @@ def _draw_runs(
     beside = np.repeat(at[:, None] + 0.25 * step, values.sizes[over], axis=1)
     axes.scatter(beside, values, s=8, color=style["color"], alpha=0.6, linewidths=0)
     here = mean.notnull().values
+    style = style if joined else style | {"linestyle": ""}
     axes.plot(
         at[here], mean.values[here], ms=5, lw=1.4, label=groups.labels[value], **style
     )
     axes.vlines(at, low, high, color=style["color"], lw=1.4)
+
+
+def _draw_mark(axes: Axes, x: float, y: float, text: str, colour: str) -> None:
+    axes.plot([x], [y], "*", color=colour, ms=13, mec="black", mew=0.8, zorder=5)
+    axes.annotate(
+        text,
+        (x, y),
+        xytext=(-6, 6),
+        textcoords="offset points",
+        ha="right",
+        fontsize=8,
+    )
 
 
 def _draw_band(

@@ -1,0 +1,526 @@
+"""From how many qubits on is an MPS cheaper than exact states, and how exact is it?
+
+Measures time, memory and error of one gradient over number of qubits x representation x
+seed, fits a cost model, and writes records, a table, figures, a report and model.json:
+
+    python studies/representation_cost.py --preset quick
+
+Interrupted and started again, it goes on with the runs that are missing. Runs go one
+after another on one core with one thread, so that none disturbs another's timing. The
+seeds of a point share one compiled program.
+"""
+
+import dataclasses
+import functools
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+import xarray as xr
+
+import tnqrnn as tq
+from tnqrnn.study import (
+    Chart,
+    Column,
+    Curve,
+    Groups,
+    Mark,
+    Study,
+    mean_interval,
+    plot_against_axis,
+    publish,
+    summary_table,
+    use_one_thread,
+)
+from tnqrnn.study.costs import (
+    Configuration,
+    CostModel,
+    Measurement,
+    crossing,
+    fit_costs,
+    predict_bytes,
+    seconds_terms,
+)
+from tnqrnn.study.probes import Probes, measure_probes, median_seconds
+
+BACKEND = r"statevector|mps-[1-9]\d*"
+RUNS = Path(__file__).parents[1] / "runs"
+INPUT_SIZE = 16
+STARTS = {"near_identity": 1, "scrambling": 10}
+"""Factor on the controller's output layer: how much entanglement a step makes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What all runs share."""
+
+    n_steps: int = 16
+    batch: int = 8
+    other_sizes: tuple[tuple[int, int], ...] = ((64, 32), (16, 1))  # T, B: memory alone
+    calls: int = 3  # at least, for the median time
+    exact_up_to: int = 16  # qubits of the largest statevector
+    compared_up_to: int = 12  # qubits up to which errors are measured
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Time, memory and error of a gradient against qubits and representation."""
+
+    preset: Literal["tiny", "quick", "full"] = "quick"
+    """Size of the study; the next three replace parts of it."""
+    n_qubits: tuple[int, ...] | None = None
+    """Numbers of qubits; exact states stop at 16."""
+    backends: tuple[str, ...] | None = None
+    """statevector, mps-CHI; an MPS that truncates nothing is left out."""
+    seeds: int | None = None
+    """Number of seeds, counted from 0."""
+    out: Path | None = None
+    """Directory of the results; runs/representation_cost/PRESET by default."""
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": dict(n_qubits=(2, 4), backends=("statevector", "mps-2"), seeds=2),
+    "quick": dict(
+        n_qubits=(4, 8, 10, 14), backends=("statevector", "mps-2", "mps-8"), seeds=3
+    ),
+    "full": dict(
+        n_qubits=(4, 6, 8, 10, 12, 14, 16, 24, 50),
+        backends=("statevector", "mps-2", "mps-4", "mps-8", "mps-16", "mps-32"),
+        seeds=3,
+    ),
+}
+
+
+class Programs(NamedTuple):
+    """What the seeds of a point share: the compiled gradient and its cost."""
+
+    gradient: Callable[..., Any]
+    compile_seconds: float
+    temp_bytes: int
+    other_temp_bytes: dict[str, int]
+
+
+def max_bond(name: str) -> int | None:
+    """Chi of a backend's name; ``None`` for exact states."""
+    return None if name == "statevector" else int(name.removeprefix("mps-"))
+
+
+def make_cell(name: str, n_qubits: int, seed: int) -> tq.QRNNCell:
+    """The cell of the benchmark on a backend, with a seed's weights."""
+    chi = max_bond(name)
+    return tq.QRNNCell(
+        INPUT_SIZE,
+        tq.hardware_efficient(n_qubits),
+        backend=tq.Statevector() if chi is None else tq.MPS(chi),
+        key=jax.random.key(seed),
+    )
+
+
+def scale_angles(cell: tq.QRNNCell, factor: float) -> tq.QRNNCell:
+    """A cell whose controller emits ``factor`` times the angles."""
+    return eqx.tree_at(
+        lambda cell: cell.network.layers[-1],
+        cell,
+        replace_fn=lambda layer: jax.tree.map(lambda leaf: factor * leaf, layer),
+    )
+
+
+def make_inputs(n_steps: int, batch: int, seed: int) -> jax.Array:
+    """Normal inputs, (B, T, F)."""
+    return jax.random.normal(jax.random.key(seed + 1), (batch, n_steps, INPUT_SIZE))
+
+
+def loss(cell: tq.QRNNCell, xs: jax.Array) -> tuple[jax.Array, tq.Rollout]:
+    """The mean sine of all readouts, so that each has a gradient of its own."""
+    rollout = tq.unroll(cell, xs)
+    return jnp.mean(jnp.sin(rollout.readouts)), rollout
+
+
+def lower(name: str, n_qubits: int, n_steps: int, batch: int) -> Any:
+    """The gradient of the loss by the weights, ready to be compiled."""
+    params, static = eqx.partition(make_cell(name, n_qubits, 0), eqx.is_inexact_array)
+
+    def gradient(params: Any, xs: jax.Array) -> Any:
+        cell_loss = lambda params: loss(eqx.combine(params, static), xs)[0]  # noqa: E731
+        return jax.grad(cell_loss)(params)
+
+    return jax.jit(gradient).lower(params, make_inputs(n_steps, batch, 0))
+
+
+@functools.lru_cache(maxsize=1)
+def compile_programs(name: str, n_qubits: int, settings: Settings) -> Programs:
+    """Compiles the gradient, and those of other sizes for their memory alone."""
+    start = time.perf_counter()
+    gradient = lower(name, n_qubits, settings.n_steps, settings.batch).compile()
+    seconds = time.perf_counter() - start
+    # Memory is planned before code is made: the cheapest code tells it as well.
+    quickly = {"xla_backend_optimization_level": 0}
+    others = {
+        size_metric(size): temp_bytes(lower(name, n_qubits, *size).compile(quickly))
+        for size in settings.other_sizes
+        if name == "statevector" or size[1] > 1  # an MPS needs B times the same
+    }
+    return Programs(gradient, seconds, temp_bytes(gradient), others)
+
+
+def size_metric(size: Sequence[int]) -> str:
+    """The metric of the memory at another (T, B)."""
+    return f"temp_bytes_{size[0]}_{size[1]}"
+
+
+def temp_bytes(program: Any) -> int:
+    """Memory beside arguments and results, by XLA's own analysis."""
+    return program.memory_analysis().temp_size_in_bytes
+
+
+def run(point: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """Measures one gradient, and its error where exact states are cheap."""
+    name, n_qubits, seed = point["backend"], point["n_qubits"], point["seed"]
+    programs = compile_programs(name, n_qubits, settings)
+    cell = make_cell(name, n_qubits, seed)
+    params = eqx.filter(cell, eqx.is_inexact_array)
+    xs = make_inputs(settings.n_steps, settings.batch, seed)
+    probes = measure_probes()
+    wall, cpu = time.perf_counter(), time.process_time()
+    seconds = median_seconds(programs.gradient, (params, xs), at_least=settings.calls)
+    cpu_share = (time.process_time() - cpu) / (time.perf_counter() - wall)
+    metrics: dict[str, Any] = {
+        "seconds": seconds,
+        "cpu_share": cpu_share,
+        "compile_seconds": programs.compile_seconds,
+        "temp_bytes": programs.temp_bytes,
+    } | programs.other_temp_bytes
+    for probe, value in probes._asdict().items():
+        metrics[f"{probe}_probe_seconds"] = value
+    if n_qubits <= settings.compared_up_to:
+        for start, factor in STARTS.items():
+            found = errors(scale_angles(cell, factor), xs, programs.gradient)
+            metrics |= {f"{what}_{start}": error for what, error in found.items()}
+    return metrics
+
+
+@eqx.filter_jit
+def gradient_and_rollout(cell: tq.QRNNCell, xs: jax.Array) -> tuple[Any, tq.Rollout]:
+    """The gradient of the loss by the weights, with the roll-out it came from."""
+    return eqx.filter_grad(loss, has_aux=True)(cell, xs)
+
+
+def errors(
+    cell: tq.QRNNCell, xs: jax.Array, program: Callable[..., Any]
+) -> dict[str, float]:
+    """How far a cell is from exact states in complex128 with the same weights."""
+    gradient = program(eqx.filter(cell, eqx.is_inexact_array), xs)
+    rollout = tq.unroll(cell, xs)
+    with jax.enable_x64(True):
+        exact_cell = cell.with_backend(tq.Statevector("complex128"))
+        exact_gradient, exact = gradient_and_rollout(
+            exact_cell, jnp.asarray(xs, "float64")
+        )
+        exact_states = states(exact_cell, exact)
+    truncation: Any = rollout.truncation
+    log_fidelity = np.asarray(truncation.log_fidelity, float)[:, -1]
+    change = flat(gradient) - flat(exact_gradient)
+    return {
+        "readout_error": np.abs(rollout.readouts - np.asarray(exact.readouts)).max(),
+        "gradient_error": np.linalg.norm(change) / np.linalg.norm(flat(exact_gradient)),
+        "infidelity": infidelity(states(cell, rollout), exact_states),
+        "estimated_infidelity": -np.expm1(log_fidelity).mean(),
+    }
+
+
+def states(cell: tq.QRNNCell, rollout: tq.Rollout) -> np.ndarray:
+    """The states after the last step, (B, 2^n), of norm 1."""
+    held = jax.vmap(cell.backend.to_statevector)(rollout.carry.state)
+    vectors = np.asarray(held, complex)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def infidelity(a: np.ndarray, b: np.ndarray) -> float:
+    """1 - |<a|b>|^2, mean over the batch, without the rounding of 1 - x for small x."""
+    overlaps = np.sum(a.conj() * b, axis=1, keepdims=True)
+    return float(np.mean(np.linalg.norm(b - overlaps * a, axis=1) ** 2))
+
+
+def flat(tree: Any) -> np.ndarray:
+    """All array entries of a pytree as one vector."""
+    leaves = jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))
+    return np.concatenate([np.ravel(np.asarray(leaf, float)) for leaf in leaves])
+
+
+def left_out(point: Mapping[str, Any]) -> bool:
+    """Exact states that are too large, and an MPS that is held as a vector."""
+    chi = max_bond(point["backend"])
+    if chi is None:
+        return point["n_qubits"] > Settings.exact_up_to
+    return Configuration(point["n_qubits"], chi).is_dense
+
+
+def measurements(dataset: xr.Dataset, settings: Settings) -> Iterator[Measurement]:
+    """What the records say about seconds and bytes."""
+    stacked = dataset.stack(run=("n_qubits", "backend", "seed"))
+    kept = stacked.isel(run=np.flatnonzero(stacked["seconds"].notnull()))
+    for i, (n_qubits, backend, _) in enumerate(kept["run"].values):
+        one, chi = kept.isel(run=i), max_bond(backend)
+        here = Configuration(n_qubits, chi, settings.n_steps, settings.batch)
+        yield Measurement(here, float(one["seconds"]), float(one["temp_bytes"]))
+        for size in settings.other_sizes:
+            n_bytes = float(one[size_metric(size)])
+            if np.isfinite(n_bytes):
+                yield Measurement(Configuration(n_qubits, chi, *size), None, n_bytes)
+
+
+def fit(dataset: xr.Dataset, settings: Settings, origin: Any) -> CostModel:
+    """The cost model of a dataset, whose records came from ``origin``."""
+    probes = [
+        float(dataset[f"{name}_probe_seconds"].median()) for name in Probes._fields
+    ]
+    return fit_costs(
+        measurements(dataset, settings),
+        probes=Probes(*probes),
+        origin=origin | dataclasses.asdict(settings),
+    )
+
+
+def fit_with_crossings(
+    dataset: xr.Dataset, settings: Settings, origin: Any
+) -> CostModel:
+    """The model of all seeds; its crossings have the interval of those of each seed."""
+    chis = [chi for name in dataset["backend"].values if (chi := max_bond(name))]
+    each = [dataset.sel(seed=[seed]) for seed in dataset["seed"].values]
+    models = [fit(one, settings, origin) for one in each]
+    found = xr.DataArray(
+        [[crossing(model, chi) for chi in chis] for model in models],
+        dims=("seed", "max_bond"),
+    )
+    _, low, high, _ = mean_interval(found, "seed")
+    model = fit(dataset, settings, origin)
+    crossings = {
+        str(chi): [crossing(model, chi), float(low[i]), float(high[i])]
+        for i, chi in enumerate(chis)
+    }
+    return dataclasses.replace(model, crossings=crossings)
+
+
+def describe(model: CostModel) -> str:
+    """Crossings and fits in words."""
+    lines = [
+        f"MPS, χ = {chi}: faster than Statevector from n = {n:.1f} on "
+        f"(95% Student t interval over seeds {low:.1f} to {high:.1f})"
+        for chi, (n, low, high) in model.crossings.items()
+    ]
+    for what, fits in (("seconds", model.seconds), ("bytes", model.n_bytes)):
+        for kind, found in fits.items():
+            terms = " + ".join(f"{c:.3g} {t}" for t, c in found.coefficients.items())
+            error = f"largest relative residual {found.largest_residual:.0%}"
+            lines.append(f"{kind}, {what} = {terms}; {error}")
+    return "\n".join(lines)
+
+
+def label(backend: str) -> str:
+    """A backend's name in legends."""
+    chi = max_bond(backend)
+    return "Statevector (exact)" if chi is None else f"MPS, χ = {chi}"
+
+
+def seconds_curves(model: CostModel, dataset: xr.Dataset) -> dict[str, Curve]:
+    """The fitted seconds of each backend, exact states as far as stars lie on them."""
+    last = max([mark.x for mark in crossing_marks(model, dataset)], default=0)
+    curves = {}
+    for backend, sizes in measured_sizes(dataset).items():
+        chi = max_bond(backend)
+        end = sizes[-1] if chi else max(last, sizes[-1])
+        at = np.linspace(sizes[0], end, 100)
+        curves[backend] = Curve(at, [seconds_at(model, n, chi) for n in at])
+    return curves
+
+
+def crossing_marks(model: CostModel, dataset: xr.Dataset) -> list[Mark]:
+    """A star where an MPS becomes faster, if that is among the sizes of the study."""
+    most = dataset["n_qubits"].values.max()
+    return [
+        Mark(f"mps-{chi}", n, seconds_at(model, n, int(chi)), f"n = {n:.1f}")
+        for chi, (n, _, _) in model.crossings.items()
+        if n <= most
+    ]
+
+
+def seconds_at(model: CostModel, n: float, chi: int | None) -> float:
+    """Fitted seconds of a gradient of the study's T and B, between integers n."""
+    fitted = model.seconds["mps" if chi else "statevector"].coefficients
+    samples = model.origin["n_steps"] * model.origin["batch"]
+    terms = seconds_terms(n, chi, samples)
+    return sum(fitted[name] * value for name, value in terms.items())
+
+
+def bytes_curves(model: CostModel, dataset: xr.Dataset) -> dict[str, Curve]:
+    """The fitted bytes of each backend at the measured numbers of qubits."""
+    size = (model.origin["n_steps"], model.origin["batch"])
+    curves = {}
+    for backend, sizes in measured_sizes(dataset).items():
+        at = [Configuration(n, max_bond(backend), *size) for n in sizes]
+        curves[backend] = Curve(sizes, [predict_bytes(model, one) for one in at])
+    return curves
+
+
+def measured_sizes(dataset: xr.Dataset) -> dict[str, list[int]]:
+    """Numbers of qubits that each backend was measured at."""
+    found = dataset["seconds"].notnull().any("seed").transpose("backend", "n_qubits")
+    sizes = dataset["n_qubits"].values
+    return {
+        name: sizes[here].tolist()
+        for name, here in zip(dataset["backend"].values, found.values, strict=True)
+    }
+
+
+def draw(dataset: xr.Dataset, model: CostModel) -> list[Chart]:
+    """The study's figures, from dataset and model."""
+    names = dataset["backend"].values.tolist()
+    by_qubits = functools.partial(
+        plot_against_axis,
+        x="n_qubits",
+        groups=Groups("backend", {name: label(name) for name in names}),
+        over="seed",
+        log=True,
+        log_x=True,
+    )
+    size = f"T = {model.origin['n_steps']}, batch {model.origin['batch']}, complex64"
+    charts = [
+        by_qubits(
+            dataset,
+            "seconds",
+            title="Time of a gradient",
+            caption=f"{size}, one thread. Lines: the fitted model. Stars: an MPS "
+            "becomes faster than exact states.",
+            labels=("qubits n", "seconds a gradient"),
+            curves=seconds_curves(model, dataset),
+            marks=crossing_marks(model, dataset),
+        ),
+        by_qubits(
+            dataset,
+            "temp_bytes",
+            title="Memory of a gradient",
+            caption=f"{size}; beside arguments and results, by XLA's own analysis. "
+            "Lines: the fitted model.",
+            labels=("qubits n", "MiB"),
+            scale=2**-20,
+            curves=bytes_curves(model, dataset),
+        ),
+    ]
+    sizes = dataset["readout_error_scrambling"].notnull().any(["backend", "seed"])
+    compared = dataset.isel(n_qubits=np.flatnonzero(sizes))
+    return charts + [
+        by_qubits(
+            compared,
+            f"{metric}_{start}",
+            title=f"{title}, {start.replace('_', ' ')}",
+            caption=f"Against exact states in complex128 with the same weights. {more}",
+            labels=("qubits n", axis),
+        )
+        for start in reversed(STARTS)
+        for metric, title, axis, more in ERRORS
+        if (compared[f"{metric}_{start}"] > 0).any()
+    ]
+
+
+ERRORS = (
+    (
+        "readout_error",
+        "Error of the readouts",
+        "largest |Δz|",
+        "Largest over samples, steps and readouts.",
+    ),
+    (
+        "gradient_error",
+        "Error of the gradient",
+        "‖Δg‖ / ‖g‖",
+        "Norm over all weights.",
+    ),
+    (
+        "infidelity",
+        "Infidelity of the last state",
+        "1 − fidelity",
+        "Mean over the batch.",
+    ),
+    (
+        "estimated_infidelity",
+        "Infidelity as the MPS estimates it",
+        "1 − exp(Σ ln kept weight)",
+        "Mean over the batch; runs that truncate nothing lie at 0 and are not drawn.",
+    ),
+)
+
+COLUMNS = (
+    Column("seconds", "gradient, ms", 1e3, ".2f"),
+    Column("cpu_share", "of it computing, %", 100, ".0f", interval=False),
+    Column("compile_seconds", "compile, s", 1, ".1f", interval=False),
+    Column("temp_bytes", "memory, MiB", 2**-20, ".2f", interval=False),
+    Column("gradient_error_near_identity", "gradient error, near identity", 1, ".1e"),
+    Column("readout_error_scrambling", "readout error, scrambling", 1, ".1e"),
+    Column("gradient_error_scrambling", "gradient error, scrambling", 1, ".1e"),
+    Column("infidelity_scrambling", "1 − fidelity, scrambling", 1, ".1e"),
+    Column("estimated_infidelity_scrambling", "the same, estimated", 1, ".1e"),
+)
+
+
+def check_backends(backends: Sequence[str]) -> None:
+    """Refuses unknown backends and a choice without a crossing."""
+    for backend in backends:
+        if not re.fullmatch(BACKEND, backend):
+            raise ValueError(
+                f"backends must be of the form {BACKEND}, got {backend!r}."
+            )
+    if "statevector" not in backends or len(backends) < 2:
+        raise ValueError(
+            f"backends must name statevector and an MPS to compare, got {backends}."
+        )
+
+
+def main(arguments: Arguments) -> int:
+    """Runs what is missing, then writes table, figures, report and model."""
+    use_one_thread()
+    given = {name: getattr(arguments, name) for name in PRESETS[arguments.preset]}
+    given = {name: value for name, value in given.items() if value is not None}
+    chosen = PRESETS[arguments.preset] | given
+    check_backends(chosen["backends"])
+    axes = {
+        "n_qubits": chosen["n_qubits"],
+        "backend": chosen["backends"],
+        "seed": range(chosen["seeds"]),  # innermost: seeds share their programs
+    }
+    directory = arguments.out or RUNS / "representation_cost" / arguments.preset
+    settings = Settings()
+    study = Study("representation_cost", axes, run, settings, directory, left_out)
+    outcome = study.execute(workers=1)
+    if outcome.failed:
+        return 1
+    dataset = study.dataset()
+    origin = study.records()[0]["provenance"]
+    model = fit_with_crossings(dataset, settings, origin)
+    model.save(directory / "model.json")
+    table = summary_table(dataset, COLUMNS, by=("backend", "n_qubits"), over="seed")
+    caption = (
+        "Mean ± half-width of the 95% Student t interval over seeds; seconds of a seed "
+        f"are the median of {settings.calls} calls or more."
+    )
+    report = publish(
+        study,
+        title="What a gradient costs on exact states and on matrix product states",
+        summary=f"{__doc__.splitlines()[0]}\n{describe(model)}",
+        table=table,
+        table_caption=caption,
+        charts=draw(dataset, model),
+    )
+    print(f"\n{table}\n\n{caption}\n\n{describe(model)}\nReport: {report}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Arguments)))

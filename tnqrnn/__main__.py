@@ -1,0 +1,8 @@
+"""``python -m tnqrnn`` is the command ``tnqrnn``."""
+
+import sys
+
+from tnqrnn.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
