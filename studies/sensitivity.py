@@ -118,11 +118,12 @@ def main(arguments: Arguments) -> int:
         settings,
         arguments.out,
         dims={name: ("n_steps",) for name in ("gradient_change", "readout_change")},
+        coords={"n_steps": settings.n_steps},
     )
     outcome = study.execute()
     if not study.records():
         return 1
-    dataset = study.dataset().assign_coords(n_steps=list(settings.n_steps))
+    dataset = study.dataset()
     groups = Groups("loop", {loop: loop for loop in LOOPS})
     charts = [
         plot_against_axis(

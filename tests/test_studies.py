@@ -1,17 +1,23 @@
 """Each study script, end to end at its smallest size."""
 
+import importlib
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
 from tolerances import EXACT, GRADIENT
 
+import tnqrnn as tq
 from tnqrnn.study.costs import Configuration, load_model, predict_seconds
+from tnqrnn.training import cross_entropy
 
 ROOT = Path(__file__).parents[1]
 
@@ -87,6 +93,7 @@ def test_true_gradient(tmp_path):
     assert len(rows) == 4
 
 
+@pytest.mark.slow
 def test_representation_cost(tmp_path):
     tiny = ("representation_cost.py", "--preset", "tiny", "--out", tmp_path)
     done = run_script(*tiny)
@@ -124,3 +131,65 @@ def test_representation_cost(tmp_path):
     assert again.returncode == 0 and times_of_records(tmp_path) == before
     alone = run_script("representation_cost.py", "--backends", "mps-2")
     assert "backends must name statevector and an MPS" in alone.stderr
+
+
+@pytest.mark.slow
+def test_gradient_fidelity(tmp_path):
+    tiny = ("gradient_fidelity.py", "--preset", "tiny", "--workers", 1)
+    done = run_script(*tiny, "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = re.findall(
+        r"^(near identity|\w+) +4 +([12]) .* 2$", done.stdout, re.MULTILINE
+    )
+    starts = ["near identity", "scrambling", "trained"]
+    assert rows == [(start, chi) for start in starts for chi in "12"]
+
+    with xr.open_dataset(tmp_path / "results.nc", engine="h5netcdf") as read:
+        dataset = read.load().squeeze("n_qubits")
+    assert dataset["start"].values.tolist() == starts
+    assert dataset["cosine"].sel(max_bond=[4, 8, 16, 32]).isnull().all()
+    coarse, fine = (dataset.sel(max_bond=chi) for chi in (1, 2))
+    for one in (coarse, fine):
+        assert (abs(one["cosine"]) <= 1).all() and (abs(one["angle_cosine"]) <= 1).all()
+        assert (one["readout_error"] <= one["readout_bound"]).all()
+    for name in ("relative_error", "discarded_weight", "open_infidelity"):
+        assert (fine[name] < coarse[name]).all()
+    assert (fine["relative_error"].sel(start="near identity") < 1e-4).all()
+    scrambled = fine.sel(start="scrambling")
+    ratio = scrambled["open_infidelity"] / scrambled["estimated_infidelity"]
+    assert ((ratio > 0.5) & (ratio < 2)).all()
+    assert ((dataset["entropy"] > 0) & (dataset["entropy"] < 2)).all()
+    assert (dataset["trained_accuracy"] > 0.2).all()
+    assert {path.name for path in (tmp_path / "figures").glob("*.png")} == {
+        "cosine_distance.png",
+        "relative_error.png",
+        "relative_error_against_discarded_weight.png",
+        "infidelity_against_estimated_infidelity.png",
+    }
+    assert "2 of 2 runs finished" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_gradient_fidelity_measures_the_gradient_of_shorter_sequences(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "studies")
+    study = importlib.import_module("gradient_fidelity")
+    keys = jax.random.split(jax.random.key(0), 3)
+    backend = tq.MPS(1, dtype="complex128")
+    cell = tq.QRNNCell(2, tq.hardware_efficient(3), backend=backend, key=keys[0])
+    model = tq.SequenceClassifier(cell, 4, key=keys[1])
+    images = jax.random.normal(keys[2], (4, 3, 2))
+    targets = jnp.array([0, 3, 1, 0])
+    measured = study.measure(model, images, targets, (2, 3))
+
+    @eqx.filter_value_and_grad
+    def loss(model, images):
+        return cross_entropy(model(images), targets, jnp.ones(4))
+
+    for index, steps in enumerate((2, 3)):
+        value, gradient = loss(model, images[:, :steps])
+        np.testing.assert_allclose(measured.losses[:, index].mean(), value, rtol=1e-10)
+        leaves = jax.tree.leaves(gradient)
+        expected = np.concatenate([np.ravel(leaf) for leaf in leaves])
+        found = measured.parameters[:, index].mean(axis=0)
+        error = np.linalg.norm(found - expected) / np.linalg.norm(expected)
+        assert error < GRADIENT["complex128"]

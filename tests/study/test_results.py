@@ -1,6 +1,7 @@
 """Datasets, tables, figures and the report."""
 
 import base64
+import dataclasses
 import re
 import sys
 
@@ -18,9 +19,11 @@ from tnqrnn.study import (
     Study,
     Table,
     interval_words,
+    log_slope,
     mean_interval,
     plot_against_axis,
     plot_against_index,
+    plot_points,
     publish,
     save_dataset,
     summary_table,
@@ -56,6 +59,17 @@ def test_arrays_are_padded_to_the_longest(study):
     curve = study.dataset()["curve"]
     assert curve.dims == ("kind", "x", "seed", "step") and curve.sizes["step"] == 3
     np.testing.assert_array_equal(curve.sel(kind="a", x=2, seed=0), [0, 4, np.nan])
+
+
+def test_values_along_an_arrays_own_axis(study):
+    named = dataclasses.replace(study, coords={"step": ("a", "b", "c", "d")})
+    curve = named.dataset()["curve"].sel(kind="a", x=3, seed=0)
+    assert float(curve.sel(step="b")) == 9 and np.isnan(curve.sel(step="d"))
+    short = dataclasses.replace(study, coords={"step": ("a", "b")})
+    with pytest.raises(
+        ValueError, match=r"coords\['step'\] must have a value for each"
+    ):
+        short.dataset()
 
 
 def record(x, /, **metrics):
@@ -106,6 +120,19 @@ def test_geometric_interval_and_single_values():
     assert n_runs.values.tolist() == [2, 1]
 
 
+def test_the_slope_is_that_of_each_repetition():
+    x = xr.DataArray([[1.0, 10.0, 100.0]] * 3, dims=("seed", "point"))
+    power = xr.DataArray([0.4, 0.5, 0.6], dims="seed")
+    y = xr.DataArray([1.0, 7.0, 50.0], dims="seed") * x**power
+    mean, low, high, n_runs = log_slope(x, y.where(y != y[0, 0], 0.0), "seed")
+    np.testing.assert_allclose(mean, 0.5)
+    np.testing.assert_allclose(
+        [low, high], 0.5 + 4.3027 * 0.1 / 3**0.5 * np.array([-1, 1]), rtol=1e-4
+    )
+    assert int(n_runs) == 3
+    assert int(log_slope(x, y.where(x < 10), "seed").n_runs) == 0
+
+
 def test_a_table_has_a_row_for_each_group_that_ran(study):
     columns = [Column("value", "value, %", 100, ".1f"), Column("absent", "absent")]
     table = summary_table(study.dataset(), columns, by=("kind", "x"), over="seed")
@@ -122,6 +149,15 @@ def test_a_table_has_a_row_for_each_group_that_ran(study):
     assert str(table).splitlines()[1].startswith("----  -  ")
     with pytest.raises(ValueError, match="columns must name a metric of the dataset"):
         summary_table(study.dataset(), columns[1:], by=("kind",), over="seed")
+
+
+def test_a_column_of_logarithms_gives_the_ends_of_its_interval(study):
+    columns = [Column("value", "value", format=".2f", log=True)]
+    table = summary_table(study.dataset(), columns, by=("kind", "x"), over="seed")
+    middle, spread = 1.1, 1.1 ** (2 * 12.7062 / 2)
+    low, high = middle / spread, middle * spread
+    assert table.rows[0] == ["a", "1", f"{middle:.2f} [{low:.2f}, {high:.2f}]", "2"]
+    assert table.rows[3] == ["b", "2", "4.00", "1"]
 
 
 def axis_chart(study, **options):
@@ -172,6 +208,44 @@ def test_a_logarithmic_axis_leaves_out_what_is_not_positive(study):
         caption="All.", labels=("x", "value"), log=True,
     )  # fmt: skip
     assert [text.get_text() for text in chart.figure.legends[0].texts] == ["A"]
+
+
+def test_an_axis_figure_has_a_panel_for_each_value(study):
+    dataset = study.dataset()
+    twice = dataset.expand_dims(part=["p", "q"]) * xr.DataArray([1, 2], dims="part")
+    chart = plot_against_axis(
+        twice, "value", x="x", groups=GROUPS, over="seed", title="Value", caption="All",
+        labels=("x", "value"), panels="part", panel_title="part {value}",
+    )  # fmt: skip
+    first, second = chart.figure.axes
+    assert [first.get_title(), second.get_title()] == ["part p", "part q"]
+    np.testing.assert_allclose(
+        2 * first.lines[0].get_ydata(), second.lines[0].get_ydata()
+    )
+    assert first.get_ylim() == second.get_ylim()
+    assert [text.get_text() for text in chart.figure.legends[0].texts] == ["A", "B"]
+
+
+def test_a_figure_of_points_draws_each_positive_pair(study):
+    dataset = study.dataset()
+    dataset["square"] = dataset["value"] ** 2
+    dataset["other"] = dataset["value"].where(dataset["x"] > 1, 0.0)
+    chart = plot_points(
+        dataset, "square", "other", groups=GROUPS,
+        markers=Groups("x", {2: "x = 2", 3: "x = 3"}), title="Points", caption="All.",
+        labels=("square", "value"), guide=(0.5, "root"),
+    )  # fmt: skip
+    assert chart.name == "other_against_square"
+    (axes,) = chart.figure.axes
+    points = np.concatenate([drawn.get_offsets() for drawn in axes.collections])
+    points = points[np.isfinite(np.ma.filled(points, np.nan)).all(axis=1)]
+    wanted = [2.0**2, 2.1**2, 3.0**2, 3.1**2, 2.0**2]
+    np.testing.assert_allclose(sorted(points[:, 1]), sorted(wanted))
+    np.testing.assert_allclose(points[:, 0], points[:, 1] ** 2)
+    across, up = axes.lines[0].get_data()
+    np.testing.assert_allclose(up, across**0.5)
+    texts = [text.get_text() for text in chart.figure.legends[0].texts]
+    assert texts == ["A", "B", "x = 2", "x = 3", "root"]
 
 
 def test_an_index_figure_has_a_panel_for_each_value(study):

@@ -2,7 +2,7 @@
 
     Study(axes, run) ── execute ──> records/*.json ── dataset ──> xarray.Dataset
                                                                     │
-                     report.html <── write_report <── summary_table, plot_against_*
+                     report.html <── write_report <── summary_table, plot_*
 
 The drawing half loads matplotlib and xarray, so it is imported on first use.
 """
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
         plot_against_index,
     )
     from tnqrnn.study.report import publish, write_report
-    from tnqrnn.study.statistics import Interval, mean_interval
+    from tnqrnn.study.scatter import plot_points
+    from tnqrnn.study.statistics import Interval, log_slope, mean_interval
     from tnqrnn.study.tables import Column, Table, summary_table
 
 __all__ = [
@@ -41,9 +42,11 @@ __all__ = [
     "Table",
     "grid_points",
     "interval_words",
+    "log_slope",
     "mean_interval",
     "plot_against_axis",
     "plot_against_index",
+    "plot_points",
     "publish",
     "save_dataset",
     "summary_table",
@@ -65,7 +68,8 @@ _LATER = {
         "plot_against_index",
     ),
     "report": ("publish", "write_report"),
-    "statistics": ("Interval", "mean_interval"),
+    "scatter": ("plot_points",),
+    "statistics": ("Interval", "log_slope", "mean_interval"),
     "tables": ("Column", "Table", "summary_table"),
 }
 

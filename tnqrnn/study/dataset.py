@@ -9,7 +9,7 @@ import xarray as xr
 
 from tnqrnn.checks import check_choice
 from tnqrnn.records import write_atomic
-from tnqrnn.study.points import Point
+from tnqrnn.study.points import Point, Scalar
 
 _MEASURED = {"wall_seconds": "s", "peak_memory_bytes": "bytes"}
 
@@ -19,6 +19,7 @@ def to_dataset(
     points: Sequence[Point],
     *,
     dims: Mapping[str, tuple[str, ...]] | None = None,
+    coords: Mapping[str, Sequence[Scalar]] | None = None,
 ) -> xr.Dataset:
     """Lays out metrics over the axes of a study.
 
@@ -31,20 +32,23 @@ def to_dataset(
         points: all points of the study; they give axes and coordinates.
         dims: names of the extra dimensions of array metrics, for each metric;
             ``<metric>_0`` and so on by default.
+        coords: values along extra dimensions, in the arrays' order.
 
     Returns:
         Float variables, or integer ones where every run gave an integer.
 
     Raises:
-        ValueError: a metric has the name of an axis, or another number of dimensions
-            than in other runs or than ``dims`` says.
+        ValueError: a metric has the name of an axis, another number of dimensions
+            than in other runs or than ``dims`` says, or more entries along a dimension
+            than ``coords`` has.
     """
     axes = list(points[0])
     values = {a: list(dict.fromkeys(point[a] for point in points)) for a in axes}
     rows = [_row(record, axes) for record in records]
     names = list(dict.fromkeys(name for row in rows for name in row))
     layout = {name: _metric_dims(name, rows, (dims or {}).get(name)) for name in names}
-    sizes = _sizes(layout, rows)
+    coords = {dim: list(along) for dim, along in (coords or {}).items()}
+    sizes = _sizes(layout, rows, coords)
     variables = {}
     for name, extra in layout.items():
         shape = [len(values[a]) for a in axes] + [sizes[dim] for dim in extra]
@@ -59,7 +63,7 @@ def to_dataset(
             filled = filled.astype(np.int64)
         attributes = {"units": _MEASURED[name]} if name in _MEASURED else {}
         variables[name] = (axes + list(extra), filled, attributes)
-    return xr.Dataset(variables, coords=values)
+    return xr.Dataset(variables, coords=values | coords)
 
 
 def save_dataset(dataset: xr.Dataset, path: str | Path) -> None:
@@ -106,12 +110,19 @@ def _metric_dims(
 
 
 def _sizes(
-    layout: Mapping[str, tuple[str, ...]], rows: Sequence[Mapping[str, np.ndarray]]
+    layout: Mapping[str, tuple[str, ...]],
+    rows: Sequence[Mapping[str, np.ndarray]],
+    coords: Mapping[str, Sequence[Scalar]],
 ) -> dict[str, int]:
-    sizes: dict[str, int] = {}
+    sizes = {dim: len(values) for dim, values in coords.items()}
     for name, extra in layout.items():
         for row in rows:
             shape = row[name].shape if name in row else ()
             for dim, size in zip(extra, shape, strict=False):
+                if dim in coords and size > len(coords[dim]):
+                    raise ValueError(
+                        f"coords[{dim!r}] must have a value for each of the {size} "
+                        f"entries of {name!r}, got {coords[dim]}."
+                    )
                 sizes[dim] = max(sizes.get(dim, 0), size)
     return sizes

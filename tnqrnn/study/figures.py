@@ -26,7 +26,7 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 _MARKERS = "osD^vPX"
 _DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
 _FEW_RUNS = 3
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.titlesize": 10,
     "axes.spines.top": False,
@@ -65,7 +65,7 @@ class Chart:
         """The picture as a file's bytes, ``"svg"`` or ``"png"`` (200 dots an inch)."""
         buffer = io.BytesIO()
         metadata = {"Date": None} if kind == "svg" else {}
-        with matplotlib.rc_context(_STYLE):
+        with matplotlib.rc_context(STYLE):
             self.figure.savefig(buffer, format=kind, dpi=200, metadata=metadata)
         return buffer.getvalue()
 
@@ -138,12 +138,14 @@ def plot_against_axis(
     limits: Limits = (None, None),
     curves: Mapping[Any, Curve] | None = None,
     marks: Sequence[Mark] = (),
+    panels: str | None = None,
+    panel_title: str = "{value}",
 ) -> Chart:
     """Draws a scalar metric against an axis: runs as points, mean and interval.
 
     Args:
         dataset: of a study.
-        metric: a variable over ``x``, ``groups.dim`` and ``over``.
+        metric: a variable over ``x``, ``groups.dim``, ``over`` and ``panels``.
         x: the horizontal axis, numbers.
         groups: the curves.
         over: the dimension of repetition.
@@ -156,14 +158,17 @@ def plot_against_axis(
         log_x: logarithmic horizontal axis, for values above 0.
         limits: bounds that the quantity cannot cross; no interval is drawn beyond.
         curves: drawn for groups in place of the line that joins their means.
-        marks: points of interest; like curves, in the units of ``x`` and ``metric``.
+        marks: points of interest; like curves, in the units of ``x`` and ``metric``
+            and the same in every panel.
+        panels: a dimension that makes small multiples; ``None`` for one panel.
+        panel_title: format with ``{value}``.
 
     Returns:
-        A chart of 5.6 by 3.9 inches, named after the metric.
+        A chart named after the metric, of 5.6 by 3.9 inches, or of two panels a row
+        (three if they are odd in number).
     """
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(5.6, 3.9), layout="constrained")
-        axes = figure.subplots()
+    with matplotlib.rc_context(STYLE):
+        figure, parts = canvas(dataset, panels, panel_title)
         shown = _shown(dataset[metric], groups, log)
         ticks = dataset[x].values.astype(float)
         place = np.log2 if log_x else np.asarray
@@ -173,23 +178,28 @@ def plot_against_axis(
             float(np.min(np.diff(np.unique(positions)))) if len(positions) > 1 else 1.0
         )
         step = 0.07 * gap
-        for index, value in enumerate(shown):
-            values = dataset[metric].sel({groups.dim: value}).transpose(x, over) * scale
-            at = positions + step * (index - (len(shown) - 1) / 2)
-            joined = value not in curves
-            _draw_runs(axes, at, values, over, groups, value, log, limits, step, joined)
-        for value, curve in curves.items():
-            style = groups.style(value) | {"marker": ""}
-            axes.plot(place(curve.x), np.multiply(curve.y, scale), lw=1.2, **style)
-        for mark in marks:
-            colour = groups.style(mark.value)["color"]
-            _draw_mark(axes, float(place(mark.x)), mark.y * scale, mark.text, colour)
-        axes.set_xticks(positions, [f"{v:g}" for v in ticks])
-        axes.set_xlabel(labels[0])
-        axes.set_ylabel(labels[1])
+        for axes, part in parts:
+            for index, value in enumerate(shown):
+                values = (
+                    part[metric].sel({groups.dim: value}).transpose(x, over) * scale
+                )
+                at = positions + step * (index - (len(shown) - 1) / 2)
+                joined = value not in curves
+                _draw_runs(
+                    axes, at, values, over, groups, value, log, limits, step, joined
+                )
+            for value, curve in curves.items():
+                style = groups.style(value) | {"marker": ""}
+                axes.plot(place(curve.x), np.multiply(curve.y, scale), lw=1.2, **style)
+            for mark in marks:
+                colour = groups.style(mark.value)["color"]
+                at_x, at_y = float(place(mark.x)), mark.y * scale
+                _draw_mark(axes, at_x, at_y, mark.text, colour)
+            axes.set_xticks(positions, [f"{v:g}" for v in ticks])
         drawn = dataset[metric].sel({groups.dim: shown}) * scale
-        _frame(axes, drawn, log, limits)
-        figure.legend(loc="outside upper center", ncols=_legend_columns(groups, shown))
+        _frame(parts[0][0], drawn, log, limits)
+        set_labels(figure, parts, labels)
+        _legend(figure, groups)
     words = f"{caption} Dots: runs. {interval_words(dataset, over, log=log)}"
     return Chart(metric, title, words, figure)
 
@@ -227,39 +237,19 @@ def plot_against_index(
         A chart of two panels a row (three if they are odd in number), named after
         the metric.
     """
-    values = dataset[panels].values
-    columns = min(len(values), 3 if len(values) % 2 else 2)
-    rows = -(-len(values) // columns)
-    with matplotlib.rc_context(_STYLE):
-        size = ((3.1 if columns < 3 else 2.5) * columns + 0.6, 2.3 * rows + 0.9)
-        figure = Figure(figsize=size, layout="constrained")
-        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    with matplotlib.rc_context(STYLE):
+        figure, parts = canvas(dataset, panels, panel_title)
         shown = _shown(dataset[metric], groups, log)
-        for axes, value in zip(grid.flat, values, strict=False):
-            part = dataset[metric].sel({panels: value})
+        for axes, part in parts:
             for group in shown:
-                _draw_band(
-                    axes, part.sel({groups.dim: group}), dim, over, groups, group, log
-                )
-            axes.set_title(panel_title.format(value=value))
+                values = part[metric].sel({groups.dim: group})
+                _draw_band(axes, values, dim, over, groups, group, log)
             axes.xaxis.set_major_locator(
                 MaxNLocator(nbins=6, integer=True, min_n_ticks=1)
             )
-        _frame(grid.flat[0], dataset[metric].sel({groups.dim: shown}), log)
-        for index, axes in enumerate(grid.flat):
-            axes.set_visible(index < len(values))
-            axes.tick_params(labelbottom=index + columns >= len(values))
-        figure.supxlabel(labels[0], fontsize=10)
-        figure.supylabel(labels[1], fontsize=10)
-        drawn = [axes.get_legend_handles_labels() for axes in grid.flat]
-        found = {n: h for hs, ns in drawn for h, n in zip(hs, ns, strict=True)}
-        unique = {name: found[name] for name in groups.labels.values() if name in found}
-        figure.legend(
-            unique.values(),
-            unique.keys(),
-            loc="outside upper center",
-            ncols=_legend_columns(groups, list(unique)),
-        )
+        _frame(parts[0][0], dataset[metric].sel({groups.dim: shown}), log)
+        set_labels(figure, parts, labels)
+        _legend(figure, groups)
     words = f"{caption} Thin lines: runs. {interval_words(dataset, over, log=log)}"
     return Chart(metric, title, words, figure)
 
@@ -277,9 +267,51 @@ def interval_words(dataset: xr.Dataset, over: str, *, log: bool = False) -> str:
     return words
 
 
-def _legend_columns(groups: Groups, shown: Sequence[Any]) -> int:
+def canvas(
+    dataset: xr.Dataset, panels: str | None, panel_title: str
+) -> tuple[Figure, list[tuple[Axes, xr.Dataset]]]:
+    """A figure and what each of its panels shows; all have common axes."""
+    if panels is None:
+        figure = Figure(figsize=(5.6, 3.9), layout="constrained")
+        return figure, [(figure.subplots(), dataset)]
+    values = dataset[panels].values
+    columns = min(len(values), 3 if len(values) % 2 else 2)
+    rows = -(-len(values) // columns)
+    size = ((3.1 if columns < 3 else 2.5) * columns + 0.6, 2.3 * rows + 0.9)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for index, axes in enumerate(grid.flat):
+        axes.set_visible(index < len(values))
+        axes.tick_params(labelbottom=index + columns >= len(values))
+    parts = []
+    for axes, value in zip(grid.flat, values, strict=False):
+        axes.set_title(panel_title.format(value=value))
+        parts.append((axes, dataset.sel({panels: value})))
+    return figure, parts
+
+
+def set_labels(
+    figure: Figure, parts: Sequence[tuple[Axes, Any]], labels: tuple[str, str]
+) -> None:
+    """Names the axes: of the only panel, or of all panels together."""
+    if len(parts) == 1:
+        parts[0][0].set(xlabel=labels[0], ylabel=labels[1])
+        return
+    figure.supxlabel(labels[0], fontsize=10)
+    figure.supylabel(labels[1], fontsize=10)
+
+
+def _legend(figure: Figure, groups: Groups) -> None:
+    drawn = [axes.get_legend_handles_labels() for axes in figure.axes]
+    found = {n: h for hs, ns in drawn for h, n in zip(hs, ns, strict=True)}
+    unique = {name: found[name] for name in groups.labels.values() if name in found}
     widest = max((len(text) for text in groups.labels.values()), default=0)
-    return min(3 if widest <= 22 else 2, max(1, len(shown)))
+    figure.legend(
+        unique.values(),
+        unique.keys(),
+        loc="outside upper center",
+        ncols=min(3 if widest <= 22 else 2, max(1, len(unique))),
+    )
 
 
 def _shown(values: xr.DataArray, groups: Groups, log: bool) -> list[Any]:

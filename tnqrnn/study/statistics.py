@@ -51,3 +51,29 @@ def mean_interval(values: xr.DataArray, over: str, *, log: bool = False) -> Inte
     quantile = scipy.special.stdtrit(count.where(count > 1) - 1.0, 0.975)
     half = quantile * values.std(over, ddof=1) / np.sqrt(count)
     return Interval(mean, mean - half, mean + half, count)
+
+
+def log_slope(x: xr.DataArray, y: xr.DataArray, over: str) -> Interval:
+    """Exponent p of ``y ~ x**p`` and its Student's t interval of 95%.
+
+    Each repetition has a least-squares line through the logarithms of its points; mean
+    and interval are those of their slopes (`mean_interval`). Points of one repetition
+    need not be independent of each other.
+
+    Args:
+        x: any dimensions.
+        y: of the same dimensions; a point where x or y is not positive is left out, and
+            so is a repetition with fewer than two points.
+        over: the dimension of repetition.
+
+    >>> import xarray as xr
+    >>> x = xr.DataArray([[1.0, 4.0, 9.0]], dims=("seed", "point"))
+    >>> round(float(log_slope(x, 3 * x**0.5, "seed").mean), 6)
+    0.5
+    """
+    positive = (x > 0) & (y > 0)
+    dims = [dim for dim in positive.dims if dim != over]
+    logs = (xr.apply_ufunc(np.log, values.where(positive)) for values in (x, y))
+    dx, dy = (log - log.mean(dims) for log in logs)
+    slope = (dx * dy).sum(dims) / (dx**2).sum(dims, min_count=2)
+    return mean_interval(slope, over)

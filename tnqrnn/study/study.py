@@ -12,7 +12,7 @@ from tqdm import tqdm
 from tnqrnn.checks import check_int
 from tnqrnn.records import RecordError, read_json, write_json
 from tnqrnn.study.execution import Job, perform, perform_all
-from tnqrnn.study.points import Grid, Point, describe_point, grid_points
+from tnqrnn.study.points import Grid, Point, Scalar, describe_point, grid_points
 
 if TYPE_CHECKING:
     import xarray
@@ -56,6 +56,7 @@ class Study:
         skip: true for points of the grid that are left out.
         dims: names for the axes of array metrics, such as
             ``{"gradient_norm": ("time_step",)}``; other arrays get names of their own.
+        coords: values along such axes, such as ``{"n_steps": (2, 4, 8)}``.
 
     >>> import dataclasses, tempfile
     >>> from pathlib import Path
@@ -78,6 +79,7 @@ class Study:
     directory: Path
     skip: Callable[[Point], bool] | None = None
     dims: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    coords: Mapping[str, Sequence[Scalar]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not dataclasses.is_dataclass(self.settings):
@@ -168,7 +170,9 @@ class Study:
         """The finished points as labelled arrays (`tnqrnn.study.to_dataset`)."""
         from tnqrnn.study.dataset import to_dataset
 
-        return to_dataset(self.records(), self.points(), dims=self.dims)
+        return to_dataset(
+            self.records(), self.points(), dims=self.dims, coords=self.coords
+        )
 
     def _open(self) -> Job:
         directory = Path(self.directory)

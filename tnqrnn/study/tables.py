@@ -18,6 +18,8 @@ class Column(NamedTuple):
         scale: factor from the variable's unit to the heading's.
         format: of the number, as in an f-string.
         interval: whether the interval is given.
+        log: geometric mean and interval of the logarithms, for positive quantities
+            that span decades.
     """
 
     metric: str
@@ -25,6 +27,7 @@ class Column(NamedTuple):
     scale: float = 1.0
     format: str = ".2f"
     interval: bool = True
+    log: bool = False
 
 
 class Table(NamedTuple):
@@ -49,6 +52,8 @@ def summary_table(
 ) -> Table:
     """Tabulates ``mean ± half-width of the 95% Student t interval`` (`mean_interval`).
 
+    A column of logarithms reads ``mean [low, high]``: its interval is not symmetric.
+
     Args:
         dataset: of a study, with the dimensions ``by`` and ``over``.
         columns: scalar metrics; one that no run has is left out.
@@ -64,30 +69,29 @@ def summary_table(
     columns = [column for column in columns if column.metric in dataset]
     if not columns:
         raise ValueError("columns must name a metric of the dataset, got none.")
-    means: list[np.ndarray] = []
-    halves: list[np.ndarray] = []
-    counts: list[np.ndarray] = []
+    intervals = []
     for column in columns:
-        mean, _, high, count = mean_interval(dataset[column.metric], over)
-        for flat, values in ((means, mean), (halves, high - mean), (counts, count)):
-            flat.append(values.transpose(*by).values.reshape(-1))
-    runs = np.max(counts, axis=0)
+        interval = mean_interval(dataset[column.metric], over, log=column.log)
+        intervals.append([part.transpose(*by).values.reshape(-1) for part in interval])
+    runs = np.max([n_runs for *_, n_runs in intervals], axis=0)
     labels = [dataset[name].values for name in by]
     groups = np.stack(np.meshgrid(*labels, indexing="ij"), -1).reshape(-1, len(by))
     rows = []
     for g in np.flatnonzero(runs):
         cells = [
-            _cell(c, mean[g] * c.scale, half[g] * c.scale)
-            for c, mean, half in zip(columns, means, halves, strict=True)
+            _cell(column, *(part[g] * column.scale for part in parts))
+            for column, (*parts, _) in zip(columns, intervals, strict=True)
         ]
         rows.append([*map(str, groups[g]), *cells, str(runs[g])])
     return Table([*by, *(c.label for c in columns), f"{over}s"], rows)
 
 
-def _cell(column: Column, mean: float, half: float) -> str:
+def _cell(column: Column, mean: float, low: float, high: float) -> str:
     if np.isnan(mean):
         return "–"
     text = f"{mean:{column.format}}"
-    if column.interval and not np.isnan(half):
-        text += f" ± {half:{column.format}}"
-    return text
+    if not column.interval or np.isnan(high):
+        return text
+    if column.log:
+        return f"{text} [{low:{column.format}}, {high:{column.format}}]"
+    return f"{text} ± {high - mean:{column.format}}"

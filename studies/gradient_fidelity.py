@@ -1,0 +1,469 @@
+"""How faithful is the gradient of a truncated simulation to the exact gradient?
+
+Takes the gradient of the same model on exact states and on matrix product states, over
+number of qubits x start x bond dimension x sequence length x seed, and writes records,
+a table, figures and a report:
+
+    python studies/gradient_fidelity.py --preset quick
+
+Everything compared is computed in complex128, so that what differs is truncation.
+Interrupted and started again, it goes on with the runs that are missing.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+import xarray as xr
+
+import tnqrnn as tq
+from tnqrnn.diagnostics import entanglement
+from tnqrnn.study import (
+    Chart,
+    Column,
+    Groups,
+    Interval,
+    Study,
+    log_slope,
+    plot_against_axis,
+    plot_points,
+    publish,
+    summary_table,
+    usable_cores,
+)
+
+STARTS = ("near identity", "scrambling", "trained")
+SCRAMBLING = 30.0
+"""Factor on the output layer of a controller that starts near the identity."""
+SAMPLES_AT_ONCE = 4
+ROUNDING = 1e-11
+"""How far a readout in complex128 may exceed its bound."""
+FITTED = (1e-12, 1e-1)
+"""Discarded weights between rounding and saturation, where a power law is fitted."""
+RUNS = Path(__file__).parents[1] / "runs"
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What all runs share."""
+
+    epochs: int  # of training, for the trained start
+    max_bonds: tuple[int, ...] = (1, 2, 4, 8, 16, 32)  # those that truncate are used
+    n_steps: tuple[int, ...] = (2, 4, 8)  # the loss is read after so many
+    batch_size: int = 16  # images whose mean loss is differentiated
+    n_layers: int = 2
+    controller: int = 64  # size of the hidden layer
+    data_dir: str | None = dataclasses.field(default=None, metadata={"identity": False})
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Gradients of matrix product states against exact gradients."""
+
+    preset: Literal["tiny", "quick", "full"] = "quick"
+    """Size of the study; the next three replace parts of it."""
+    n_qubits: tuple[int, ...] | None = None
+    """Numbers of qubits, at least 4."""
+    seeds: int | None = None
+    """Number of seeds, counted from 0."""
+    epochs: int | None = None
+    """Passes over the training images, for the trained start."""
+    out: Path | None = None
+    """Directory of the results; runs/gradient_fidelity/PRESET by default."""
+    workers: int = usable_cores()
+    """Runs at a time, each in a process of one thread."""
+    data_dir: str | None = None
+    """Folder of data sets; digits come with scikit-learn and need none."""
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": dict(n_qubits=(4,), seeds=2, epochs=1),
+    "quick": dict(n_qubits=(6, 8, 10), seeds=2, epochs=10),
+    "full": dict(n_qubits=(6, 8, 10, 12), seeds=5, epochs=10),
+}
+
+BY_BOND = (
+    "cosine",
+    "cosine_distance",
+    "relative_error",
+    "angle_cosine",
+    "angle_relative_error",
+    "loss_difference",
+    "discarded_weight",
+    "estimated_infidelity",
+    "open_infidelity",
+    "closed_infidelity",
+    "readout_bound",
+    "readout_error",
+)
+DIMS = {name: ("start", "max_bond", "n_steps") for name in BY_BOND} | {
+    name: ("start", "n_steps") for name in ("entropy", "batch_noise")
+}
+
+
+class Trace(NamedTuple):
+    """Every step of a roll-out, each array with a leading axis T.
+
+    Attributes:
+        readouts (array of shape (T, M)): z_t.
+        angles (array of shape (T, P)): theta_t in radians.
+        states (array of shape (T, 2**n)): amplitudes.
+        truncation: running totals.
+    """
+
+    readouts: Any
+    angles: Any
+    states: Any
+    truncation: Any
+
+
+class Measured(NamedTuple):
+    """Gradients of each image's loss, read after each of K numbers of steps.
+
+    Attributes:
+        losses (array of shape (B, K)): nats.
+        parameters (array of shape (B, K, N)): by all N parameters.
+        angles (array of shape (B, K, T, P)): by theta_t.
+        trace: of the roll-outs, with a leading axis B.
+    """
+
+    losses: Any
+    parameters: Any
+    angles: Any
+    trace: Trace
+
+
+def make_starts(
+    n_qubits: int, seed: int, task: tq.Task, settings: Settings
+) -> tuple[list[Any], float]:
+    """A model for each of `STARTS`, and the trained one's validation accuracy."""
+    keys = jax.random.split(jax.random.key(seed))
+    circuit = tq.hardware_efficient(n_qubits, n_layers=settings.n_layers)
+    controller = tq.Controller("tanh", (settings.controller,))
+    cell = tq.QRNNCell(task.input_size, circuit, controller=controller, key=keys[0])
+    model = tq.SequenceClassifier(cell, task.n_classes, key=keys[1])
+    output = lambda model: model.cell.network.layers[-1]  # noqa: E731
+    larger = jax.tree.map(lambda leaf: SCRAMBLING * leaf, output(model))
+    fitted = tq.fit(
+        model,
+        task,
+        epochs=settings.epochs,
+        batch_size=32,
+        learning_rate=1e-2,
+        warmup_epochs=min(2, settings.epochs - 1),
+        seed=seed,
+        progress=False,
+    )
+    trained: Any = fitted.model
+    accuracy = tq.evaluate(trained, task.valid)["accuracy"]
+    return [model, eqx.tree_at(output, model, larger), trained], accuracy
+
+
+def roll(cell: tq.QRNNCell, xs: jax.Array, offsets: jax.Array) -> Trace:
+    """One sequence, (T, F), with offsets, (T, P), added to the angles."""
+
+    def step(carry: Any, inputs: tuple[jax.Array, jax.Array]) -> tuple[Any, Trace]:
+        x, offset = inputs
+        angles = cell.angles(x, carry.readouts) + offset
+        state = cell.backend.evolve(cell.ansatz, angles, carry.state)
+        carry = carry._replace(state=state, readouts=cell.read(state))
+        amplitudes = cell.backend.to_statevector(state)
+        lost = cell.truncation(carry)
+        return carry, Trace(carry.readouts, angles, amplitudes, lost)
+
+    return jax.lax.scan(step, cell.init(), (xs, offsets))[1]
+
+
+@eqx.filter_jit
+def measure(
+    model: Any,
+    images: jax.Array,
+    targets: jax.Array,
+    n_steps: tuple[int, ...],
+) -> Measured:
+    """Losses and gradients of a batch, (B, T, F), a few images at a time."""
+    params, static = eqx.partition(model, eqx.is_inexact_array)
+
+    def one(sample: tuple[jax.Array, jax.Array]) -> Measured:
+        image, target = sample
+
+        def losses(params: Any, offsets: jax.Array) -> tuple[jax.Array, Any]:
+            model = eqx.combine(params, static)
+            trace = roll(model.cell, image, offsets)
+            logits = [model.classify(trace.readouts[:steps]) for steps in n_steps]
+            each = -jax.nn.log_softmax(jnp.stack(logits))[:, target]
+            return each, (each, trace)
+
+        offsets = jnp.zeros((len(image), model.cell.ansatz.n_params), image.dtype)
+        gradients, aux = jax.jacrev(losses, (0, 1), has_aux=True)(params, offsets)
+        leaves = [
+            leaf.reshape(len(n_steps), -1) for leaf in jax.tree.leaves(gradients[0])
+        ]
+        return Measured(aux[0], jnp.concatenate(leaves, axis=1), gradients[1], aux[1])
+
+    return jax.lax.map(one, (images, targets), batch_size=SAMPLES_AT_ONCE)
+
+
+@eqx.filter_jit
+def replay(cell: tq.QRNNCell, angles: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Readouts and amplitudes of every step of a cell driven by angles, (B, T, P)."""
+
+    def step(state: Any, angles: jax.Array) -> tuple[Any, tuple[jax.Array, jax.Array]]:
+        state = cell.backend.evolve(cell.ansatz, angles, state)
+        return state, (cell.read(state), cell.backend.to_statevector(state))
+
+    return jax.vmap(lambda each: jax.lax.scan(step, cell.init().state, each)[1])(angles)
+
+
+def cosine_distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """1 - cos of the angle between vectors (..., N), exact also where it is tiny."""
+    a, b = (v / np.linalg.norm(v, axis=-1, keepdims=True) for v in (a, b))
+    return np.sum((a - b) ** 2, axis=-1) / 2
+
+
+def relative_error(a: np.ndarray, exact: np.ndarray) -> np.ndarray:
+    """Norm of the difference of vectors (..., N), relative to the exact one's."""
+    return np.linalg.norm(a - exact, axis=-1) / np.linalg.norm(exact, axis=-1)
+
+
+def infidelity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """1 - |<a|b>|^2 of states (..., 2**n): the part of b orthogonal to a.
+
+    It is exact also where the states are so close that 1 - |<a|b>|^2 would be rounding.
+    """
+    along = np.sum(a.conj() * b, axis=-1, keepdims=True)
+    return np.sum(np.abs(b - along * a) ** 2, axis=-1)
+
+
+def compare(
+    exact: Measured, mps: Measured, cell: tq.QRNNCell, n_steps: Sequence[int]
+) -> dict[str, np.ndarray]:
+    """Every metric of `BY_BOND`, each of shape (K,); ``cell`` is on exact states.
+
+    Raises:
+        RuntimeError: a readout is further from the exact one than its bound.
+    """
+    exact, mps = jax.tree.map(np.asarray, (exact, mps))
+    readouts, states = map(np.asarray, replay(cell, mps.trace.angles))
+    errors = np.abs(readouts - mps.trace.readouts).max(axis=-1)
+    lost = mps.trace.truncation
+    if not (errors <= lost.readout_bound + ROUNDING).all():
+        raise RuntimeError(
+            "the error of a readout must be at most its bound, got an excess of "
+            f"{(errors - lost.readout_bound).max():.1e}."
+        )
+    gradient, exact_gradient = (np.mean(m.parameters, axis=0) for m in (mps, exact))
+    by_angles, exact_by_angles = (
+        np.moveaxis(m.angles, 1, 0).reshape(len(n_steps), -1) for m in (mps, exact)
+    )
+    distance = cosine_distance(gradient, exact_gradient)
+    by_step = {
+        "discarded_weight": lost.discarded_weight.sum(axis=-1),
+        "estimated_infidelity": -np.expm1(lost.log_fidelity),
+        "open_infidelity": infidelity(states, mps.trace.states),
+        "closed_infidelity": infidelity(exact.trace.states, mps.trace.states),
+        "readout_bound": lost.readout_bound,
+        "readout_error": errors,
+    }
+    last = np.array(n_steps) - 1
+    return {
+        "cosine": 1 - distance,
+        "cosine_distance": distance,
+        "relative_error": relative_error(gradient, exact_gradient),
+        "angle_cosine": 1 - cosine_distance(by_angles, exact_by_angles),
+        "angle_relative_error": relative_error(by_angles, exact_by_angles),
+        "loss_difference": np.mean(mps.losses - exact.losses, axis=0),
+    } | {name: values[:, last].mean(axis=0) for name, values in by_step.items()}
+
+
+def batch_noise(measured: Measured) -> np.ndarray:
+    """Standard error of the batch's mean gradient, relative to that gradient, (K,)."""
+    each = np.asarray(measured.parameters)
+    variance = each.var(axis=0, ddof=1).sum(axis=-1) / len(each)
+    return np.sqrt(variance) / np.linalg.norm(each.mean(axis=0), axis=-1)
+
+
+def run(point: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """Compares the gradients of one seed's three models at every bond dimension."""
+    jax.config.update("jax_enable_x64", True)
+    n_qubits, seed, n_steps = point["n_qubits"], point["seed"], settings.n_steps
+    task = tq.load_task("digits", settings.data_dir)
+    starts, accuracy = make_starts(n_qubits, seed, task, settings)
+    draw = np.random.default_rng(seed)
+    rows = draw.choice(len(task.valid), settings.batch_size, replace=False)
+    images = jnp.asarray(task.valid.inputs[rows, : max(n_steps)], jnp.float64)
+    targets = jnp.asarray(task.valid.targets[rows])
+    bonds = [chi for chi in settings.max_bonds if chi < 2 ** (n_qubits // 2)]
+    by_start: dict[str, list[Any]] = {name: [] for name in DIMS}
+    for model in starts:
+        on_exact = model.with_backend(tq.Statevector("complex128"))
+        exact = measure(on_exact, images, targets, n_steps)
+        compared = []
+        for chi in bonds:
+            on_mps = model.with_backend(tq.MPS(chi, dtype="complex128"))
+            mps = measure(on_mps, images, targets, n_steps)
+            compared.append(compare(exact, mps, on_exact.cell, n_steps))
+        for name in BY_BOND:
+            by_start[name].append([one[name] for one in compared])
+        entropies = entanglement(on_exact.cell, images)[..., n_qubits // 2 - 1]
+        last = np.array(n_steps) - 1
+        by_start["entropy"].append(entropies[:, last].mean(axis=0))
+        by_start["batch_noise"].append(batch_noise(exact))
+    return {"trained_accuracy": accuracy, **by_start}
+
+
+COLUMNS = (
+    Column("cosine", "cosine", format=".4f"),
+    Column("relative_error", "relative error", format=".1e", log=True),
+    Column("discarded_weight", "discarded weight", format=".1e", log=True),
+    Column("estimated_infidelity", "estimated infidelity", format=".1e", log=True),
+    Column("open_infidelity", "infidelity, open loop", format=".1e", log=True),
+    Column("closed_infidelity", "infidelity, closed loop", format=".1e", log=True),
+)
+
+
+def power_words(dataset: xr.Dataset, start: str) -> str:
+    """The fitted exponent of one start, with its interval."""
+    weight = dataset["discarded_weight"]
+    low, high = FITTED
+    fitted = dataset.where((weight > low) & (weight < high)).sel(start=start)
+    power: Interval = log_slope(
+        fitted["discarded_weight"], fitted["relative_error"], "seed"
+    )
+    half = float(power.high - power.mean)
+    interval = "" if np.isnan(half) else f" ± {half:.2f}"
+    return f"{start} {float(power.mean):.2f}{interval}"
+
+
+def draw(dataset: xr.Dataset, settings: Settings) -> list[Chart]:
+    """The study's figures, from its dataset alone."""
+    sizes = dataset["n_qubits"].values.tolist()
+    starts = Groups("start", {start: start for start in STARTS})
+    markers = Groups("n_qubits", {n: f"n = {n}" for n in sizes})
+    longest = max(settings.n_steps)
+    probe = f"Mean loss of {settings.batch_size} validation images, all parameters."
+    noise = [float(dataset["batch_noise"].quantile(end)) for end in (0.025, 0.975)]
+    dataset = dataset.dropna("max_bond", how="all", subset=["cosine"])
+    lines: dict[str, Any] = dict(
+        groups=starts,
+        over="seed",
+        log=True,
+        log_x=True,
+        panels="n_qubits",
+        panel_title="n = {value}",
+    )
+    points: dict[str, Any] = dict(groups=starts, markers=markers)
+    bond = 2 ** (min(sizes) // 2 - 1)
+    powers = ", ".join(power_words(dataset, start) for start in STARTS)
+    loops = xr.concat(
+        [dataset["open_infidelity"], dataset["closed_infidelity"]],
+        xr.Variable("loop", ["open loop", "closed loop"]),
+    )
+    return [
+        plot_against_axis(
+            dataset.sel(n_steps=longest),
+            "cosine_distance",
+            x="max_bond",
+            title=f"Direction of the gradient after {longest} steps",
+            caption=f"{probe} Bonds that never truncate are not drawn.",
+            labels=("bond dimension χ", "1 − cosine to the exact gradient"),
+            **lines,
+        ),
+        plot_against_axis(
+            dataset.sel(max_bond=bond),
+            "relative_error",
+            x="n_steps",
+            title=f"Error of the gradient at χ = {bond}",
+            caption=probe,
+            labels=("time steps T", "relative error of the gradient"),
+            **lines,
+        ),
+        plot_points(
+            dataset,
+            "discarded_weight",
+            "relative_error",
+            title="Error of the gradient against discarded weight",
+            caption=f"{probe} A point is a run at one start, χ and T. Exponents of "
+            f"least-squares lines through each seed's points with weights from "
+            f"{FITTED[0]:g} to {FITTED[1]:g}: {powers}; mean over seeds and half-width "
+            "of the 95% Student t interval. For comparison: over images, the standard "
+            f"error of the exact mean gradient is {noise[0]:.1f} to {noise[1]:.1f} of "
+            "it (95% of the runs).",
+            labels=("discarded weight w", "relative error of the gradient"),
+            guide=(0.5, "√w"),
+            **points,
+        ),
+        plot_points(
+            dataset.assign(infidelity=loops),
+            "estimated_infidelity",
+            "infidelity",
+            title="Estimated against true infidelity",
+            caption="Mean over the images; a point is a run at one start, χ and T. "
+            "Open loop: against exact states driven by the angles of the MPS. Closed "
+            "loop: against the exact model, which its own readouts steer.",
+            labels=("estimated infidelity, 1 − exp(log-fidelity)", "true infidelity"),
+            guide=(1.0, "equal"),
+            panels="loop",
+            **points,
+        ),
+    ]
+
+
+def main(arguments: Arguments) -> int:
+    """Runs what is missing, then writes table, figures and report."""
+    given = {name: getattr(arguments, name) for name in PRESETS[arguments.preset]}
+    given = {name: value for name, value in given.items() if value is not None}
+    chosen = PRESETS[arguments.preset] | given
+    if min(chosen["n_qubits"]) < 4:
+        raise ValueError(f"n_qubits must be at least 4, got {chosen['n_qubits']}.")
+    axes = {"seed": range(chosen["seeds"]), "n_qubits": chosen["n_qubits"]}
+    settings = Settings(chosen["epochs"], data_dir=arguments.data_dir)
+    study = Study(
+        "gradient_fidelity",
+        axes,
+        run,
+        settings,
+        arguments.out or RUNS / "gradient_fidelity" / arguments.preset,
+        dims=DIMS,
+        coords={
+            "start": STARTS,
+            "max_bond": settings.max_bonds,
+            "n_steps": settings.n_steps,
+        },
+    )
+    outcome = study.execute(workers=arguments.workers)
+    if not study.records():
+        return 1
+    dataset = study.dataset()
+    longest = max(settings.n_steps)
+    table = summary_table(
+        dataset.sel(n_steps=longest),
+        COLUMNS,
+        by=("start", "n_qubits", "max_bond"),
+        over="seed",
+    )
+    caption = (
+        f"After {longest} steps. Cosine: mean ± half-width of the 95% Student t "
+        "interval over seeds. Others: geometric mean and interval of the logarithm."
+    )
+    report = publish(
+        study,
+        title="Gradients of matrix product states against exact gradients",
+        summary=__doc__.splitlines()[0],
+        table=table,
+        table_caption=caption,
+        charts=draw(dataset, settings),
+    )
+    print(f"\n{table}\n\n{caption}\nReport: {report}")
+    return 1 if outcome.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Arguments)))
