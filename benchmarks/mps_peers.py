@@ -10,8 +10,9 @@ with central differences, in complex128, see :func:`check`. `mps_step.py` calls 
 
 The peers carry a state's tensors, orthogonality centre on qubit 0, through a
 `jax.lax.scan`. Bonds grow over the first steps, up to ``MAX_BOND``, so these stand
-before the scan. The rotations of a qubit are multiplied into the entangler after them,
-which leaves n - 1 gates a layer.
+before the scan; zeros that fill the bonds from the start would spare their compilation,
+but quimb's gradient is NaN then. The rotations of a qubit are multiplied into the
+entangler after them, which leaves n - 1 gates a layer.
 """
 
 import json

@@ -121,8 +121,32 @@ def test_the_table_of_the_mps_step(
     mps_step.main(options)
     table = capsys.readouterr().out.partition("== all")[2]
     rows = [line.split() for line in table.splitlines()]
-    assert ["tnqrnn", "9.0", "1.0000", "1.00", "1", "yes", "yes", "yes", "2"] in rows
-    assert ["quimb", "9.0", "3.0000", "3.00", "1", "no", "yes", "no", "2"] in rows
+    assert [
+        "tnqrnn",
+        "9.0",
+        "1.0000",
+        "1.00",
+        "1",
+        "yes",
+        "yes",
+        "0e+00",
+        "yes",
+        "0e+00",
+        "2",
+    ] in rows
+    assert [
+        "quimb",
+        "9.0",
+        "3.0000",
+        "3.00",
+        "1",
+        "no",
+        "yes",
+        "0e+00",
+        "no",
+        "nan",
+        "2",
+    ] in rows
     assert ["quimb", "more", "than", "600", "s"] in rows
     assert ["quimb", "left", "out", "at", "fewer", "qubits"] in rows
     assert "n=30 T=16 B=4 chi=32" in table
