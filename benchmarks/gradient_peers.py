@@ -25,39 +25,10 @@ Step = Callable[[], tuple[Any, list[Any]]]
 
 def tnqrnn(problem: Problem, dtype: str) -> tuple[Step, float]:
     """This library, the gradient mode it chooses itself, on all cores it may use."""
-    import equinox as eqx
-    import jax
-    import jax.numpy as jnp
-
     import tnqrnn as tq
 
-    cell = tq.QRNNCell(
-        problem.xs.shape[-1],
-        tq.hardware_efficient(problem.n_qubits, topology=problem.topology),
-        controller=tq.Controller("tanh", (64,)),
-        backend=tq.Statevector(dtype),
-        key=jax.random.key(0),
-    )
-
-    def loss(weights: dict, xs: jax.Array, targets: jax.Array) -> jax.Array:
-        filled = eqx.tree_at(
-            lambda c: [
-                value
-                for layer in c.network.layers
-                for value in (layer.weight, layer.bias)
-            ],
-            cell,
-            [
-                jnp.concatenate([weights["w1x"], weights["w1z"]]).T,
-                weights["b1"],
-                weights["w2"].T,
-                weights["b2"],
-            ],
-        )
-        return _loss(tq.unroll(filled, xs).readouts[:, -1], weights, targets)
-
     with tq.batch_over_devices():
-        return _jitted(loss, problem)
+        return _jitted(tnqrnn_loss(problem, tq.Statevector(dtype)), problem)
 
 
 def jax_stored(problem: Problem, dtype: str) -> tuple[Step, float]:
@@ -190,6 +161,42 @@ PEERS = {
 }
 
 
+def tnqrnn_loss(problem: Problem, backend: Any) -> Callable:
+    """The loss of this library on a backend, of weights, inputs and targets."""
+    import equinox as eqx
+    import jax
+    import jax.numpy as jnp
+
+    import tnqrnn as tq
+
+    cell = tq.QRNNCell(
+        problem.xs.shape[-1],
+        tq.hardware_efficient(problem.n_qubits, topology=problem.topology),
+        controller=tq.Controller("tanh", (64,)),
+        backend=backend,
+        key=jax.random.key(0),
+    )
+
+    def loss(weights: dict, xs: jax.Array, targets: jax.Array) -> jax.Array:
+        filled = eqx.tree_at(
+            lambda c: [
+                value
+                for layer in c.network.layers
+                for value in (layer.weight, layer.bias)
+            ],
+            cell,
+            [
+                jnp.concatenate([weights["w1x"], weights["w1z"]]).T,
+                weights["b1"],
+                weights["w2"].T,
+                weights["b2"],
+            ],
+        )
+        return cross_entropy(tq.unroll(filled, xs).readouts[:, -1], weights, targets)
+
+    return loss
+
+
 def _jax_loss(problem: Problem, dtype: str, checkpoint: bool) -> Callable:
     import jax.numpy as jnp
 
@@ -247,12 +254,13 @@ def _scanned(problem: Problem, dtype: str, step: Callable, checkpoint: bool) -> 
         start = (psi, jax.vmap(lambda one: _read(one, n))(psi))
         body = jax.checkpoint(one) if checkpoint else one
         (_, z), _ = jax.lax.scan(body, start, jnp.swapaxes(xs, 0, 1))
-        return _loss(z, weights, targets)
+        return cross_entropy(z, weights, targets)
 
     return loss
 
 
-def _loss(z: Any, weights: dict, targets: Any) -> Any:
+def cross_entropy(z: Any, weights: dict, targets: Any) -> Any:
+    """The loss of the last readouts."""
     import jax
     import jax.numpy as jnp
 
@@ -260,7 +268,8 @@ def _loss(z: Any, weights: dict, targets: Any) -> Any:
     return -jnp.mean(jnp.take_along_axis(logs, targets[:, None], 1))
 
 
-def _jitted(loss: Callable, problem: Problem) -> tuple[Step, float]:
+def compiled(loss: Callable, problem: Problem) -> tuple[Any, tuple, float]:
+    """The program of loss and gradient, its arguments, and the seconds it took."""
     import jax
 
     arguments = jax.tree.map(
@@ -268,13 +277,32 @@ def _jitted(loss: Callable, problem: Problem) -> tuple[Step, float]:
     )
     start = time.perf_counter()
     program = jax.jit(jax.value_and_grad(loss)).lower(*arguments).compile()
-    compiling = time.perf_counter() - start
+    return program, arguments, time.perf_counter() - start
+
+
+def _jitted(loss: Callable, problem: Problem) -> tuple[Step, float]:
+    import jax
+
+    program, arguments, compiling = compiled(loss, problem)
 
     def step() -> tuple[Any, list[Any]]:
         value, grads = jax.block_until_ready(program(*arguments))
         return value, [grads[name] for name in NAMES]
 
     return step, compiling
+
+
+def repeated(step: Callable, budget: float) -> list[float]:
+    """Seconds of each of 3 to 50 calls, within about ``budget`` seconds."""
+    times: list[float] = []
+    begun = time.perf_counter()
+    while len(times) < 3 or (len(times) < 50 and time.perf_counter() - begun < budget):
+        start = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - start)
+        if time.perf_counter() - begun > 20 * budget:
+            break
+    return times
 
 
 def peak_bytes(name: str) -> int:
@@ -303,16 +331,7 @@ def main() -> None:
     if out:
         flat = np.concatenate([np.asarray(grad).ravel() for grad in grads])
         np.savez(out[0], loss=np.asarray(loss), gradient=flat)
-    times: list[float] = []
-    begun = time.perf_counter()
-    while len(times) < 3 or (
-        len(times) < 50 and time.perf_counter() - begun < float(budget)
-    ):
-        start = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - start)
-        if time.perf_counter() - begun > 20 * float(budget):
-            break
+    times = repeated(step, float(budget))
     print(
         json.dumps(
             {

@@ -1,4 +1,4 @@
-"""The problem of `gradient_step.py`: one circuit, one set of weights, one loss.
+"""The problem of `gradient_step.py` and `mps_step.py`: one circuit, weights, a loss.
 
 Imports NumPy alone, so that every peer's environment can read it.
 

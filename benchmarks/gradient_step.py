@@ -11,8 +11,8 @@ Every measurement is a process of its own, pinned to one core (`--cores 2` for t
 the libraries take turns, so that a busy machine disturbs all of them alike. First, loss
 and gradient of every peer are compared with straightforward JAX: 1e-8 in complex128,
 1e-4 in complex64, relative, at T=4. A peer that takes longer than `--limit` seconds at
-a size is left out there and at larger sizes. Prints a table; writes results.json and
-gradient_step.png to `--out`.
+a size is left out there and at larger sizes, in later calls too (`left_out` in
+results.json). Prints a table; writes results.json and gradient_step.png to `--out`.
 """
 
 import json
@@ -22,16 +22,19 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import tyro
+from matplotlib.axes import Axes
 
 HERE = Path(__file__).parent
 PEERS_PYTHON = HERE.parent / ".venv-peers" / "bin" / "python"
-IN_THIS_ENVIRONMENT = ("tnqrnn", "jax", "jax-checkpoint")
+IN_THIS_ENVIRONMENT = ("tnqrnn", "statevector", "jax", "jax-checkpoint", "quimb")
 TOLERANCES = {"complex128": 1e-8, "complex64": 1e-4}
 OURS = "tnqrnn"
 
@@ -79,15 +82,17 @@ class Failed(Exception):
     """A process that ran out of time or memory, with what it said last."""
 
 
-def run(name: str, *arguments: object, options: Options) -> dict:
-    """One process of `gradient_peers.py`.
+def run(
+    name: str, *arguments: object, options: Options, script: str = "gradient_peers.py"
+) -> dict:
+    """One process of a script that measures a library.
 
     Raises:
         Failed: it took too long or did not end well.
     """
     python = sys.executable if name in IN_THIS_ENVIRONMENT else str(PEERS_PYTHON)
     cores = set(sorted(os.sched_getaffinity(0))[-options.cores :])
-    command = [python, str(HERE / "gradient_peers.py"), name, *map(str, arguments)]
+    command = [python, str(HERE / script), name, *map(str, arguments)]
     threads = {"OMP_NUM_THREADS": str(options.cores)}
     env = os.environ | {"JAX_PLATFORMS": options.platform} | threads
     try:
@@ -142,33 +147,66 @@ def check(options: Options) -> None:
 
 def measure(options: Options) -> dict:
     """All measurements, those of earlier calls included."""
-    options.out.mkdir(parents=True, exist_ok=True)
     file = options.out / "results.json"
-    results = json.loads(file.read_text()) if file.exists() else {}
-    results["machine"] = {"processor": processor(), "dtype": "complex64"}
-    runs = results.setdefault("runs", {})
+    results = read(file)
     for n_steps in options.steps:
-        given_up: dict[str, str] = {}
+        given_up: set[str] = set()
         for n_qubits in options.qubits:
-            for i in range(options.rounds):
-                for name in (OURS, *options.peers):
-                    key = key_of(name, n_qubits, n_steps, options)
-                    finished = runs.setdefault(key, [])
-                    if len(finished) > i or name in given_up:
-                        continue
-                    shape = (n_qubits, options.topology, n_steps, options.batch)
-                    arguments = (*shape, "complex64", options.seconds)
-                    try:
-                        took = run(name, *arguments, options=options)
-                    except Failed as error:
-                        given_up[name] = f"{key}: {error}"
-                        results.setdefault("left_out", {})[key] = str(error)
-                        print(f"left out from here on: {given_up[name]}", flush=True)
-                        continue
-                    finished.append(took)
-                    write(file, results)
+            shape = (n_qubits, options.topology, n_steps, options.batch, "complex64")
+
+            def measured(name: str, shape: tuple = shape) -> dict:
+                return run(name, *shape, options.seconds, options=options)
+
+            keys = {
+                name: key_of(name, n_qubits, n_steps, options)
+                for name in (OURS, *options.peers)
+            }
+            take_turns(keys, measured, options.rounds, given_up, results, file)
             show(results, (n_qubits,), (n_steps,), options)
     return results
+
+
+def read(file: Path) -> dict:
+    """The results of earlier calls, or an empty set of results of this machine."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    results = json.loads(file.read_text()) if file.exists() else {}
+    results["machine"] = {"processor": processor(), "dtype": "complex64"}
+    for kind in ("runs", "left_out"):
+        results.setdefault(kind, {})
+    return results
+
+
+def take_turns(
+    keys: dict[str, str],
+    measured: Callable[[str], dict],
+    rounds: int,
+    given_up: set[str],
+    results: dict,
+    file: Path,
+) -> None:
+    """Measures what is missing at one size: a process of each library a round.
+
+    Args:
+        keys: what the processes of each library are filed under.
+        measured: runs a process of a library.
+        rounds: processes of each library.
+        given_up: libraries to leave out; those that fail are added.
+        results: filed under its ``runs`` and ``left_out``.
+        file: where the results are written after every process.
+    """
+    given_up.update(name for name, key in keys.items() if key in results["left_out"])
+    for i in range(rounds):
+        for name, key in keys.items():
+            finished = results["runs"].setdefault(key, [])
+            if len(finished) > i or name in given_up:
+                continue
+            try:
+                finished.append(measured(name))
+            except Failed as error:
+                given_up.add(name)
+                results["left_out"][key] = str(error)
+                print(f"left out from here on: {key}: {error}", flush=True)
+            write(file, results)
 
 
 def write(file: Path, results: dict) -> None:
@@ -236,22 +274,8 @@ def draw(results: dict, options: Options) -> Path:
                 for n in options.qubits
                 if (runs := results["runs"].get(key_of(name, n, n_steps, options)))
             ]
-            if not points:
-                continue
-            ns = [n for n, _ in points]
-            medians = np.array([statistics.median(times) for _, times in points])
-            ends = np.array([[min(times), max(times)] for _, times in points]).T
-            panel.errorbar(
-                ns,
-                medians,
-                yerr=np.abs(ends - medians),
-                marker="o",
-                markersize=4,
-                capsize=2,
-                linewidth=2.5 if name == OURS else 1.2,
-                color=f"C{color}",
-                label=name,
-            )
+            thick = 2.5 if name == OURS else 1.2
+            draw_line(panel, points, color=f"C{color}", linewidth=thick, label=name)
         panel.set(yscale="log", xlabel="qubits", title=f"{n_steps} steps")
         panel.grid(alpha=0.3)
     first = np.atleast_1d(panels)[0]
@@ -273,18 +297,40 @@ def draw(results: dict, options: Options) -> Path:
     return path
 
 
-def main(options: Options) -> None:
-    """Checks, measures, prints and draws."""
-    missing = [name for name in options.peers if name not in IN_THIS_ENVIRONMENT]
+def draw_line(panel: Axes, points: list[tuple[int, list[float]]], **style: Any) -> None:
+    """Medians of processes against qubits; bars from the least to the largest."""
+    if not points:
+        return
+    medians = np.array([statistics.median(values) for _, values in points])
+    ends = np.array([[min(values), max(values)] for _, values in points]).T
+    panel.errorbar(
+        [n for n, _ in points],
+        medians,
+        yerr=np.abs(ends - medians),
+        marker="o",
+        markersize=4,
+        capsize=2,
+        **style,
+    )
+
+
+def require_peers(names: tuple[str, ...]) -> None:
+    """Ends the program where libraries need an environment that is not there."""
+    missing = [name for name in names if name not in IN_THIS_ENVIRONMENT]
     if missing and not PEERS_PYTHON.exists():
         sys.exit(
             f"{', '.join(missing)} need an environment of their own: `make peers`."
         )
+
+
+def main(options: Options) -> None:
+    """Checks, measures, prints and draws."""
+    require_peers(options.peers)
     check(options)
     results = measure(options)
     print("\n== all")
     show(results, options.qubits, options.steps, options)
-    for key, reason in results.get("left_out", {}).items():
+    for key, reason in results["left_out"].items():
         print(f"left out from here on: {key}: {reason}")
     print(f"\n{draw(results, options)}")
 
