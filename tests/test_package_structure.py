@@ -29,12 +29,12 @@ RANKS = {
     "backends": 3,
     "model": 4,
     "training": 5,
-    "diagnostics": 5,
+    "diagnostics": 6,
     "testing": 5,
-    "study": 6,
-    "doctor": 7,
-    "cli": 8,
-    "__main__": 9,
+    "study": 7,
+    "doctor": 8,
+    "cli": 9,
+    "__main__": 10,
 }
 
 # Outside packages that every module may use, and the owners of all others.
