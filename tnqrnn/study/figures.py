@@ -137,7 +137,8 @@ def plot_against_axis(
         log: logarithmic vertical axis, with geometric means; values that are not
             positive are left out.
         log_x: logarithmic horizontal axis, for values above 0.
-        limits: bounds that the quantity cannot cross; no interval is drawn beyond.
+        limits: bounds that the quantity cannot cross, positive if ``log``; no interval
+            is drawn beyond.
         panels: a dimension that makes small multiples; ``None`` for one panel.
         panel_title: format with ``{value}``.
 
@@ -352,13 +353,16 @@ def _frame(
     if log:
         pad = max(pad, (1 - (high - low)) / 2)  # a decade at least
     bottom, top = low - pad, high + pad
+    floor, ceiling = (
+        np.log10(end) if log and end is not None else end for end in limits
+    )
+    edge = 0.02 * (top - bottom)  # a point on a limit is drawn whole
+    bottom = bottom if floor is None else max(bottom, floor - edge)
+    top = top if ceiling is None else min(top, ceiling + edge)
     if log:
         if top - bottom < 2:
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
             axes.yaxis.set_minor_formatter(NullFormatter())
         bottom, top = 10**bottom, 10**top
-    floor, ceiling = limits
-    edge = 0.02 * (top - bottom)  # a point on a limit is drawn whole
-    bottom = bottom if floor is None else max(bottom, floor - edge)
-    axes.set_ylim(bottom, top if ceiling is None else min(top, ceiling + edge))
+    axes.set_ylim(bottom, top)
