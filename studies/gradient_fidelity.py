@@ -43,8 +43,11 @@ STARTS = ("near identity", "scrambling", "trained")
 SCRAMBLING = 30.0
 """Factor on the output layer of a controller that starts near the identity."""
 SAMPLES_AT_ONCE = 4
+"""Images whose gradients are taken together: it bounds the memory."""
 ROUNDING = 1e-11
 """How far a readout in complex128 may exceed its bound."""
+LEAST_WEIGHT = 1e-16
+"""Discarded weight below which rounding decides, not truncation."""
 FITTED = (1e-12, 1e-1)
 """Discarded weights between rounding and saturation, where a power law is fitted."""
 RUNS = Path(__file__).parents[1] / "runs"
@@ -360,10 +363,17 @@ def draw(dataset: xr.Dataset, settings: Settings) -> list[Chart]:
         panel_title="n = {value}",
     )
     points: dict[str, Any] = dict(groups=starts, markers=markers)
+    above = dataset.where(dataset["discarded_weight"] > LEAST_WEIGHT)
+    each = (
+        "A point is a run at one start, χ and T. "
+        f"{int(dataset['cosine'].count() - above['cosine'].count())} of "
+        f"{int(dataset['cosine'].count())} points, whose discarded weight is below "
+        f"{LEAST_WEIGHT:g}, are not drawn."
+    )
     bond = 2 ** (min(sizes) // 2 - 1)
     powers = ", ".join(power_words(dataset, start) for start in STARTS)
     loops = xr.concat(
-        [dataset["open_infidelity"], dataset["closed_infidelity"]],
+        [above["open_infidelity"], above["closed_infidelity"]],
         xr.Variable("loop", ["open loop", "closed loop"]),
     )
     return [
@@ -374,6 +384,7 @@ def draw(dataset: xr.Dataset, settings: Settings) -> list[Chart]:
             title=f"Direction of the gradient after {longest} steps",
             caption=f"{probe} Bonds that never truncate are not drawn.",
             labels=("bond dimension χ", "1 − cosine to the exact gradient"),
+            limits=(None, 2),
             **lines,
         ),
         plot_against_axis(
@@ -386,12 +397,12 @@ def draw(dataset: xr.Dataset, settings: Settings) -> list[Chart]:
             **lines,
         ),
         plot_points(
-            dataset,
+            above,
             "discarded_weight",
             "relative_error",
             title="Error of the gradient against discarded weight",
-            caption=f"{probe} A point is a run at one start, χ and T. Exponents of "
-            f"least-squares lines through each seed's points with weights from "
+            caption=f"{probe} {each} Exponents of least-squares lines through each "
+            f"seed's points with weights from "
             f"{FITTED[0]:g} to {FITTED[1]:g}: {powers}; mean over seeds and half-width "
             "of the 95% Student t interval. For comparison: over images, the standard "
             f"error of the exact mean gradient is {noise[0]:.1f} to {noise[1]:.1f} of "
@@ -401,13 +412,13 @@ def draw(dataset: xr.Dataset, settings: Settings) -> list[Chart]:
             **points,
         ),
         plot_points(
-            dataset.assign(infidelity=loops),
+            above.assign(infidelity=loops),
             "estimated_infidelity",
             "infidelity",
             title="Estimated against true infidelity",
-            caption="Mean over the images; a point is a run at one start, χ and T. "
-            "Open loop: against exact states driven by the angles of the MPS. Closed "
-            "loop: against the exact model, which its own readouts steer.",
+            caption="Mean over the images. Open loop: against exact states driven by "
+            "the angles of the MPS. Closed loop: against the exact model, steered by "
+            f"readouts of its own. {each}",
             labels=("estimated infidelity, 1 − exp(log-fidelity)", "true infidelity"),
             guide=(1.0, "equal"),
             panels="loop",

@@ -198,6 +198,8 @@ def test_the_frame_holds_every_run_and_respects_limits(study):
     assert low > -1 and high > 3.1**2
     low, high = axis_chart(study, log=True).figure.axes[0].get_ylim()
     assert 0 < low < 1 and high > 3.1**2
+    bounded = axis_chart(study, log=True, limits=(None, 10.0)).figure.axes[0]
+    assert 10 < bounded.get_ylim()[1] < 12
 
 
 def test_a_logarithmic_axis_leaves_out_what_is_not_positive(study):

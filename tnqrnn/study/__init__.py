@@ -18,13 +18,12 @@ if TYPE_CHECKING:
     from tnqrnn.study.dataset import save_dataset, to_dataset
     from tnqrnn.study.figures import (
         Chart,
-        Curve,
         Groups,
-        Mark,
         interval_words,
         plot_against_axis,
         plot_against_index,
     )
+    from tnqrnn.study.overlays import Curve, Mark
     from tnqrnn.study.report import publish, write_report
     from tnqrnn.study.scatter import plot_points
     from tnqrnn.study.statistics import Interval, log_slope, mean_interval
@@ -60,13 +59,12 @@ _LATER = {
     "dataset": ("save_dataset", "to_dataset"),
     "figures": (
         "Chart",
-        "Curve",
         "Groups",
-        "Mark",
         "interval_words",
         "plot_against_axis",
         "plot_against_index",
     ),
+    "overlays": ("Curve", "Mark"),
     "report": ("publish", "write_report"),
     "scatter": ("plot_points",),
     "statistics": ("Interval", "log_slope", "mean_interval"),

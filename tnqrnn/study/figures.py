@@ -9,7 +9,7 @@ import dataclasses
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -17,9 +17,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
-from numpy.typing import ArrayLike
 
 from tnqrnn.records import write_atomic
+from tnqrnn.study.overlays import Curve, Mark, draw_overlays
 from tnqrnn.study.statistics import mean_interval
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -106,22 +106,6 @@ class Groups:
         }
 
 
-class Curve(NamedTuple):
-    """A line that belongs to a group, such as a fit: positions and heights."""
-
-    x: ArrayLike
-    y: ArrayLike
-
-
-class Mark(NamedTuple):
-    """A star in a group's colour with a text beside it."""
-
-    value: Any
-    x: float
-    y: float
-    text: str
-
-
 def plot_against_axis(
     dataset: xr.Dataset,
     metric: str,
@@ -156,7 +140,8 @@ def plot_against_axis(
         log: logarithmic vertical axis, with geometric means; values that are not
             positive are left out.
         log_x: logarithmic horizontal axis, for values above 0.
-        limits: bounds that the quantity cannot cross; no interval is drawn beyond.
+        limits: bounds that the quantity cannot cross, positive if ``log``; no interval
+            is drawn beyond.
         curves: drawn for groups in place of the line that joins their means.
         marks: points of interest; like curves, in the units of ``x`` and ``metric``
             and the same in every panel.
@@ -188,13 +173,7 @@ def plot_against_axis(
                 _draw_runs(
                     axes, at, values, over, groups, value, log, limits, step, joined
                 )
-            for value, curve in curves.items():
-                style = groups.style(value) | {"marker": ""}
-                axes.plot(place(curve.x), np.multiply(curve.y, scale), lw=1.2, **style)
-            for mark in marks:
-                colour = groups.style(mark.value)["color"]
-                at_x, at_y = float(place(mark.x)), mark.y * scale
-                _draw_mark(axes, at_x, at_y, mark.text, colour)
+            draw_overlays(axes, curves, marks, groups, place, scale)
             axes.set_xticks(positions, [f"{v:g}" for v in ticks])
         drawn = dataset[metric].sel({groups.dim: shown}) * scale
         _frame(parts[0][0], drawn, log, limits)
@@ -349,18 +328,6 @@ def _draw_runs(
     axes.vlines(at, low, high, color=style["color"], lw=1.4)
 
 
-def _draw_mark(axes: Axes, x: float, y: float, text: str, colour: str) -> None:
-    axes.plot([x], [y], "*", color=colour, ms=13, mec="black", mew=0.8, zorder=5)
-    axes.annotate(
-        text,
-        (x, y),
-        xytext=(-6, 6),
-        textcoords="offset points",
-        ha="right",
-        fontsize=8,
-    )
-
-
 def _draw_band(
     axes: Axes,
     values: xr.DataArray,
@@ -400,13 +367,16 @@ def _frame(
     if log:
         pad = max(pad, (1 - (high - low)) / 2)  # a decade at least
     bottom, top = low - pad, high + pad
+    floor, ceiling = (
+        np.log10(end) if log and end is not None else end for end in limits
+    )
+    edge = 0.02 * (top - bottom)  # a point on a limit is drawn whole
+    bottom = bottom if floor is None else max(bottom, floor - edge)
+    top = top if ceiling is None else min(top, ceiling + edge)
     if log:
         if top - bottom < 2:
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
             axes.yaxis.set_minor_formatter(NullFormatter())
         bottom, top = 10**bottom, 10**top
-    floor, ceiling = limits
-    edge = 0.02 * (top - bottom)  # a point on a limit is drawn whole
-    bottom = bottom if floor is None else max(bottom, floor - edge)
-    axes.set_ylim(bottom, top if ceiling is None else min(top, ceiling + edge))
+    axes.set_ylim(bottom, top)

@@ -5,9 +5,12 @@ from typing import Any
 import matplotlib
 import numpy as np
 import xarray as xr
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator
 
 from tnqrnn.study.figures import STYLE, Chart, Groups, canvas, set_labels
 
@@ -53,6 +56,7 @@ def plot_points(
             drawn = (across > 0) & (up > 0)
             _draw_points(axes, across.where(drawn), up.where(drawn), groups, markers)
             axes.set(xscale="log", yscale="log")
+            axes.xaxis.set_major_locator(LogLocator(numticks=6))
         if guide is not None:
             for axes, _ in parts:
                 _draw_guide(axes, *guide)
@@ -87,21 +91,14 @@ def _draw_guide(axes: Axes, exponent: float, text: str) -> None:
 
 def _legend(figure: Figure, axes: Axes, groups: Groups, markers: Groups) -> None:
     """One column: colours, then markers in grey, then the guide."""
-    dots: dict[str, Any] = {"linestyle": "", "markersize": 5}
-    handles = [
-        Line2D([], [], marker="s", color=groups.style(v)["color"], label=text, **dots)
-        for v, text in groups.labels.items()
+    handles: list[Artist] = [
+        Patch(color=groups.style(value)["color"], label=text)
+        for value, text in groups.labels.items()
     ]
+    dots: dict[str, Any] = {"linestyle": "", "markersize": 5, "color": "#777777"}
     handles += [
-        Line2D(
-            [],
-            [],
-            marker=markers.style(v)["marker"],
-            color="#777777",
-            label=text,
-            **dots,
-        )
-        for v, text in markers.labels.items()
+        Line2D([], [], marker=markers.style(value)["marker"], label=text, **dots)
+        for value, text in markers.labels.items()
     ]
-    guides = axes.get_lines()
-    figure.legend(handles=[*handles, *guides], loc="outside right upper")
+    handles += axes.get_lines()
+    figure.legend(handles=handles, loc="outside right upper", handlelength=1.5)
