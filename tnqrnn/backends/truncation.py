@@ -21,6 +21,10 @@ Warning:
     arbitrary kept null vectors happen to hold. Both are sets of measure zero;
     ``observer`` is told how much is left out.
 
+Where both values are tiny, ``K`` divides rounding by almost nothing. Pairs whose squares
+differ by less than rounding of the largest square are therefore not turned: what that
+leaves out is smaller than the noise it would let through (docs/decisions.md).
+
 What is computed after a split must depend on ``A C`` alone, not on ``A`` and ``C``
 apart; then forward and reverse derivatives are those of the truncated state.
 """
@@ -37,8 +41,8 @@ FACTORS = "tnqrnn_factors"
 """Name of the factors in checkpoint policies: saved, no decomposition runs twice."""
 
 _GAP = 16
-"""Singular values closer than this many machine epsilons times the largest are equal:
-LAPACK does not resolve less."""
+"""Singular values, or their squares, closer than this many machine epsilons times the
+largest are equal: LAPACK does not resolve less."""
 
 
 observer = jax.make_user_context(None)
@@ -115,9 +119,10 @@ def _split_jvp(max_bond, cutoff, primals, tangents):
     numerator = product(drows[first:], adjoint(rows[:bond]))
     numerator += product(rows[first:], adjoint(drows[:bond]))
     small, large = norms[first:, None], norms[None, :bond]
-    apart = large - small > _resolution(norms)
-    apart &= keep[None, :bond] & ~keep[first:, None]
-    gap = jnp.where(apart, (large - small) * (large + small), 1)
+    gap, resolved = (large - small) * (large + small), _resolution(norms) * norms[0]
+    pairs = keep[None, :bond] & ~keep[first:, None]
+    apart = pairs & (gap > resolved)
+    gap = jnp.where(apart, gap, 1)
     turn = numerator * jnp.where(apart, 1 / gap, 0).astype(theta.dtype)
     dkept = jnp.where(keep[:bond, None], drows[:bond], 0)
     dkept += product(adjoint(turn), rows[first:])
@@ -125,12 +130,11 @@ def _split_jvp(max_bond, cutoff, primals, tangents):
         dkept += product(turn[:bond], value[1])
     dbasis = product(basis[:, bond:], turn[bond - first :])
     if observe := observer.value:
-        tiny = _resolution(norms)
-        met = keep[None, :bond] & ~keep[first:, None] & ~apart & (small > tiny)
-        gap = jnp.linalg.norm(jnp.where(met, numerator, 0)) / norms[0]
+        met = pairs & ~apart & (small**2 > resolved)
+        closed = jnp.linalg.norm(jnp.where(met, numerator, 0)) / norms[0]
         rank = jnp.linalg.norm(dtheta - dbasis @ value[1] - value[0] @ dkept)
-        rank = jnp.where(jnp.any(keep & (norms <= tiny)), rank, 0)
-        observe(_share(gap, dtheta), _share(rank, dtheta))
+        rank = jnp.where(jnp.any(keep & (norms**2 <= resolved)), rank, 0)
+        observe(_share(closed, dtheta), _share(rank, dtheta))
     return value, (dbasis, dkept, jnp.zeros_like(value[2]))
 
 

@@ -15,8 +15,8 @@ _SHARES: list[tuple[float, float]] = []
 class MissedTangent(NamedTuple):
     """What derivatives of truncated splits left out, of the change they were given.
 
-    Both are shares between 0 and about 1, the largest of all splits; rounding, 1e-12
-    in complex128 and 1e-4 in complex64, where the gradient is whole.
+    Both are shares between 0 and about 1, the largest of all splits. Below 1e-3 the
+    gradient is whole: Schmidt values too small to be told from rounding may be met.
 
     Attributes:
         closing_gap: where a kept Schmidt value equals a discarded one.
