@@ -244,6 +244,29 @@ def test_gradient_of_the_truncated_loss(rng):
     assert abs(actual - expected) <= FINITE_DIFFERENCE * abs(expected)
 
 
+def test_tiny_schmidt_values_amplify_no_rounding(rng):
+    """Near the identity hardly anything is lost, and the gradient is the exact one."""
+    cell = tq.QRNNCell(8, tq.hardware_efficient(8), key=jax.random.key(0))
+    xs = jnp.asarray(rng.normal(size=(8, 8)))
+
+    def gradient(backend):
+        params, static = eqx.partition(cell.with_backend(backend), eqx.is_array)
+
+        def loss(params):
+            rollout = tq.unroll(eqx.combine(params, static), xs, gradient="checkpoint")
+            return jnp.mean(jnp.sin(rollout.readouts)), rollout.truncation.log_fidelity
+
+        gradient, lost = jax.jit(jax.grad(loss, has_aux=True))(params)
+        flat = [np.ravel(leaf) for leaf in jax.tree.leaves(gradient)]
+        return np.concatenate(flat), lost[-1]
+
+    actual, lost = gradient(tq.MPS(4, dtype="complex128"))
+    expected, _ = gradient(tq.Statevector("complex128"))
+    assert -1e-15 < lost < 0
+    error = np.linalg.norm(actual - expected) / np.linalg.norm(expected)
+    assert error < 1e-11
+
+
 @pytest.mark.parametrize("max_bond", [1, 2, 3, 4, 5, 7])
 def test_reading_agrees_with_the_state_s_own_vector(max_bond, rng):
     """Every reading against the vector of the same, truncated, state."""

@@ -21,9 +21,9 @@ Warning:
     arbitrary kept null vectors happen to hold. Both are sets of measure zero;
     ``observer`` is told how much is left out.
 
-Where both values are tiny, ``K`` divides rounding by almost nothing. Pairs whose squares
-differ by less than rounding of the largest square are therefore not turned: what that
-leaves out is smaller than the noise it would let through (docs/decisions.md).
+Where both values are tiny, ``K`` divides rounding by almost nothing. Pairs whose
+squares differ by less than rounding of the largest square are therefore not turned:
+that leaves out less than the noise it would let through (docs/decisions.md).
 
 What is computed after a split must depend on ``A C`` alone, not on ``A`` and ``C``
 apart; then forward and reverse derivatives are those of the truncated state.
