@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from tnqrnn.backends.base import Truncation
-from tnqrnn.backends.products import product
 from tnqrnn.backends.truncation import lq, split
 
 
@@ -44,15 +43,16 @@ def sweep(
         centre, cores = mirror(centre), mirror(cores)
 
     def gated(centre, core, gate):
-        theta = product(centre.reshape(2 * chi, chi), core.reshape(chi, 2 * chi))
-        theta = theta.reshape(chi, 2, 2, chi)
+        theta = (centre.reshape(2 * chi, chi) @ core.reshape(chi, 2 * chi)).reshape(
+            chi, 2, 2, chi
+        )
         theta = jnp.einsum("xyuv,auvc->axyc", gate, theta).reshape(2 * chi, 2 * chi)
         isometry, rest, weight = truncated_split(theta, chi, cutoff)
         return rest.reshape(chi, 2, chi), isometry.reshape(chi, 2, chi), weight
 
     def passed(centre, core, gate):
         isometry, rest = isometry_first(centre.reshape(2 * chi, chi))
-        moved = product(rest, core.reshape(chi, 2 * chi)).reshape(chi, 2, chi)
+        moved = (rest @ core.reshape(chi, 2 * chi)).reshape(chi, 2, chi)
         return moved, isometry.reshape(chi, 2, chi), jnp.zeros((), centre.real.dtype)
 
     def step(centre, inputs):

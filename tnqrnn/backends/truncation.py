@@ -35,8 +35,6 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
-from tnqrnn.backends.products import adjoint, product
-
 FACTORS = "tnqrnn_factors"
 """Name of the factors in checkpoint policies: saved, no decomposition runs twice."""
 
@@ -87,7 +85,7 @@ def split(
 def _split(theta, max_bond, cutoff):
     """The value of :func:`split`, then the whole basis, its rows, norms and mask."""
     basis = _left_basis(theta)
-    rows = product(adjoint(basis), theta)
+    rows = basis.conj().T @ theta
     weights = jnp.sum(rows.real**2 + rows.imag**2, axis=1)
     norms = jnp.sqrt(weights)
     keep = jnp.arange(len(weights)) < max_bond
@@ -115,9 +113,9 @@ def _split_jvp(max_bond, cutoff, primals, tangents):
     value, basis, rows, norms, keep = _split(theta, max_bond, cutoff)
     bond = value[0].shape[1]
     first = 0 if cutoff else bond  # a kept row's place may be masked by the cutoff
-    drows = product(adjoint(basis), dtheta)
-    numerator = product(drows[first:], adjoint(rows[:bond]))
-    numerator += product(rows[first:], adjoint(drows[:bond]))
+    drows = basis.conj().T @ dtheta
+    numerator = drows[first:] @ rows[:bond].conj().T
+    numerator += rows[first:] @ drows[:bond].conj().T
     small, large = norms[first:, None], norms[None, :bond]
     gap, resolved = (large - small) * (large + small), _resolution(norms) * norms[0]
     pairs = keep[None, :bond] & ~keep[first:, None]
@@ -125,10 +123,10 @@ def _split_jvp(max_bond, cutoff, primals, tangents):
     gap = jnp.where(apart, gap, 1)
     turn = numerator * jnp.where(apart, 1 / gap, 0).astype(theta.dtype)
     dkept = jnp.where(keep[:bond, None], drows[:bond], 0)
-    dkept += product(adjoint(turn), rows[first:])
+    dkept += turn.conj().T @ rows[first:]
     if cutoff:
-        dkept += product(turn[:bond], value[1])
-    dbasis = product(basis[:, bond:], turn[bond - first :])
+        dkept += turn[:bond] @ value[1]
+    dbasis = basis[:, bond:] @ turn[bond - first :]
     if observe := observer.value:
         met = pairs & ~apart & (small**2 > resolved)
         closed = jnp.linalg.norm(jnp.where(met, numerator, 0)) / norms[0]
@@ -163,17 +161,17 @@ def lq(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _lq(matrix):
-    basis, _ = jnp.linalg.qr(adjoint(matrix))
-    rows = _saved(adjoint(basis))
-    return product(matrix, adjoint(rows)), rows
+    basis, _ = jnp.linalg.qr(matrix.conj().T)
+    rows = _saved(basis.conj().T)
+    return matrix @ rows.conj().T, rows
 
 
 @lq.defjvp
 def _lq_jvp(primals, tangents):
     (matrix,), (dmatrix,) = primals, tangents
     lower, rows = _lq(matrix)
-    dlower = product(dmatrix, adjoint(rows))
-    drows = product(_pseudo_inverse(lower), dmatrix - product(dlower, rows))
+    dlower = dmatrix @ rows.conj().T
+    drows = _pseudo_inverse(lower) @ (dmatrix - dlower @ rows)
     if observe := observer.value:
         rank = jnp.linalg.norm(dmatrix - dlower @ rows - lower @ drows)
         observe(jnp.zeros_like(rank), _share(rank, dmatrix))
@@ -184,5 +182,5 @@ def _pseudo_inverse(matrix: jax.Array) -> jax.Array:
     left, values, right = jnp.linalg.svd(matrix, full_matrices=False)
     resolved = values > _resolution(values)
     inverse = jnp.where(resolved, 1 / jnp.where(resolved, values, 1), 0)
-    scaled = adjoint(right) * inverse[None, :].astype(matrix.dtype)
-    return _saved(product(scaled, adjoint(left)))
+    inverse = (right.conj().T * inverse[None, :].astype(matrix.dtype)) @ left.conj().T
+    return _saved(inverse)
