@@ -43,7 +43,7 @@ study: $(READY)  ## accuracy against qubits and backend on real digits (ARGS="--
 test: lint type doctest pytest  ## all that CI runs
 
 pytest: $(READY)
-	$(PYTEST) -n $(WORKERS) --dist loadfile -m "not long"
+	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not long"
 
 test-long: $(READY)  ## longer searches of the same properties
 	HYPOTHESIS_PROFILE=long $(PYTEST) -n $(WORKERS) --dist loadfile --timeout 3600 \

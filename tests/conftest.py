@@ -53,6 +53,12 @@ def pytest_report_header() -> str:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that no worker starts one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(autouse=True)
 def _bounded_memory() -> Iterator[None]:
     """Drops compiled programs now and then: each keeps megabytes for ever."""
