@@ -21,9 +21,8 @@ Warning:
     arbitrary kept null vectors happen to hold. Both are sets of measure zero;
     ``observer`` is told how much is left out.
 
-Where both values are tiny, ``K`` divides rounding by almost nothing. Pairs whose
-squares differ by less than rounding of the largest square are therefore not turned:
-that leaves out less than the noise it would let through (docs/decisions.md).
+Where both values are tiny, ``K`` divides rounding by almost nothing. Such pairs are not
+turned: that leaves out less than the noise it would let through (docs/decisions.md).
 
 What is computed after a split must depend on ``A C`` alone, not on ``A`` and ``C``
 apart; then forward and reverse derivatives are those of the truncated state.
@@ -39,8 +38,12 @@ FACTORS = "tnqrnn_factors"
 """Name of the factors in checkpoint policies: saved, no decomposition runs twice."""
 
 _GAP = 16
-"""Singular values, or their squares, closer than this many machine epsilons times the
-largest are equal: LAPACK does not resolve less."""
+"""Singular values closer than this many machine epsilons times the largest are equal:
+LAPACK does not resolve less."""
+
+_TINY = 0.25
+"""Singular values below this many roots of machine epsilon times the largest are tiny:
+turning them lets more rounding through than leaving them changes the state."""
 
 
 observer = jax.make_user_context(None)
@@ -117,9 +120,9 @@ def _split_jvp(max_bond, cutoff, primals, tangents):
     numerator = drows[first:] @ rows[:bond].conj().T
     numerator += rows[first:] @ drows[:bond].conj().T
     small, large = norms[first:, None], norms[None, :bond]
-    gap, resolved = (large - small) * (large + small), _resolution(norms) * norms[0]
+    gap, tiny = (large - small) * (large + small), _tiny(norms)
     pairs = keep[None, :bond] & ~keep[first:, None]
-    apart = pairs & (gap > resolved)
+    apart = pairs & (large - small > _resolution(norms)) & (gap > tiny**2)
     gap = jnp.where(apart, gap, 1)
     turn = numerator * jnp.where(apart, 1 / gap, 0).astype(theta.dtype)
     dkept = jnp.where(keep[:bond, None], drows[:bond], 0)
@@ -128,10 +131,10 @@ def _split_jvp(max_bond, cutoff, primals, tangents):
         dkept += turn[:bond] @ value[1]
     dbasis = basis[:, bond:] @ turn[bond - first :]
     if observe := observer.value:
-        met = pairs & ~apart & (small**2 > resolved)
+        met = pairs & ~apart & (small > tiny)
         closed = jnp.linalg.norm(jnp.where(met, numerator, 0)) / norms[0]
         rank = jnp.linalg.norm(dtheta - dbasis @ value[1] - value[0] @ dkept)
-        rank = jnp.where(jnp.any(keep & (norms**2 <= resolved)), rank, 0)
+        rank = jnp.where(jnp.any(keep & (norms <= tiny)), rank, 0)
         observe(_share(closed, dtheta), _share(rank, dtheta))
     return value, (dbasis, dkept, jnp.zeros_like(value[2]))
 
@@ -145,6 +148,11 @@ def _share(part: jax.Array, tangent: jax.Array) -> jax.Array:
 def _resolution(values: jax.Array) -> jax.Array:
     """The difference below which two singular values count as equal."""
     return values[0] * float(_GAP * jnp.finfo(values.dtype).eps)
+
+
+def _tiny(values: jax.Array) -> jax.Array:
+    """The value below which rounding decides how a singular vector turns."""
+    return values[0] * float(_TINY * jnp.finfo(values.dtype).eps ** 0.5)
 
 
 @jax.custom_jvp
