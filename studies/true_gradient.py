@@ -31,6 +31,14 @@ from tnqrnn.study import Study, Table, publish, usable_cores
 
 STARTS = ("product", "Bell", "GHZ")
 ANGLES = ("random", "zero", "near zero", "pi/2", "pi")
+METRICS = (
+    "error",
+    "closing_gap",
+    "raised_rank",
+    "infidelity",
+    "finite",
+    "exact_error",
+)
 TOLERANCE = 1e-5
 """Largest error against central differences, relative."""
 EXACT_TOLERANCE = 1e-8
@@ -45,7 +53,7 @@ class Settings:
 
     n_layers: int = 2
     directions: int = 3
-    step: float = 1e-5  # of a central difference, along a direction of norm 1
+    step: float = 1e-6  # of a central difference, along a direction of norm 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,22 +263,13 @@ def main(arguments: Arguments) -> int:
         Settings(),
         arguments.out or Path(__file__).parents[1] / "runs" / "true_gradient" / preset,
         skip=more_than_enough,
-        dims={
-            metric: ("start", "angles")
-            for metric in (
-                "error",
-                "closing_gap",
-                "raised_rank",
-                "infidelity",
-                "finite",
-                "exact_error",
-            )
-        },
+        dims={metric: ("start", "angles") for metric in METRICS},
+        coords={"start": STARTS, "angles": ANGLES},
     )
     outcome = study.execute(workers=arguments.workers)
     if not study.records():
         return 1
-    dataset = study.dataset().assign_coords(start=list(STARTS), angles=list(ANGLES))
+    dataset = study.dataset()
     table = table_of(dataset)
     caption = (
         "Errors are relative. Part missed: the derivative of a truncation leaves more "
