@@ -132,9 +132,8 @@ def _split_jvp(max_bond, cutoff, primals, tangents):
     dbasis = basis[:, bond:] @ turn[bond - first :]
     if observe := observer.value:
         met = pairs & ~apart & (small > tiny)
-        closed = jnp.linalg.norm(
-            jnp.where(met, numerator / jnp.where(met, large, 1), 0)
-        )
+        per_value = jnp.where(met, 1 / jnp.where(met, large, 1), 0)
+        closed = jnp.linalg.norm(numerator * per_value.astype(theta.dtype))
         rank = jnp.linalg.norm(dtheta - dbasis @ value[1] - value[0] @ dkept)
         rank = jnp.where(jnp.any(keep & (norms <= tiny)), rank, 0)
         observe(_share(closed, dtheta), _share(rank, dtheta))
