@@ -30,6 +30,7 @@ from tnqrnn.study import (
     plot_against_axis,
     plot_against_index,
     publish,
+    replaced,
     summary_table,
     usable_cores,
 )
@@ -271,9 +272,7 @@ def draw(dataset: Any) -> list[Chart]:
 
 def main(arguments: Arguments) -> int:
     """Runs what is missing, then writes table, figures and report."""
-    given = {name: getattr(arguments, name) for name in PRESETS[arguments.preset]}
-    given = {name: value for name, value in given.items() if value is not None}
-    chosen = PRESETS[arguments.preset] | given
+    chosen = replaced(PRESETS[arguments.preset], arguments)
     for model in chosen["models"]:
         if not re.fullmatch(MODEL, model):
             raise ValueError(f"models must be of the form {MODEL}, got {model!r}.")

@@ -35,9 +35,11 @@ from tnqrnn.study import (
     plot_against_axis,
     plot_points,
     publish,
+    replaced,
     summary_table,
     usable_cores,
 )
+from tnqrnn.study.differences import cosine_distance, infidelity, relative_error
 
 STARTS = ("near identity", "scrambling", "trained")
 SCRAMBLING = 30.0
@@ -225,26 +227,6 @@ def replay(cell: tq.QRNNCell, angles: jax.Array) -> tuple[jax.Array, jax.Array]:
     return jax.vmap(lambda each: jax.lax.scan(step, cell.init().state, each)[1])(angles)
 
 
-def cosine_distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """1 - cos of the angle between vectors (..., N), exact also where it is tiny."""
-    a, b = (v / np.linalg.norm(v, axis=-1, keepdims=True) for v in (a, b))
-    return np.sum((a - b) ** 2, axis=-1) / 2
-
-
-def relative_error(a: np.ndarray, exact: np.ndarray) -> np.ndarray:
-    """Norm of the difference of vectors (..., N), relative to the exact one's."""
-    return np.linalg.norm(a - exact, axis=-1) / np.linalg.norm(exact, axis=-1)
-
-
-def infidelity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """1 - |<a|b>|^2 of states (..., 2**n): the part of b orthogonal to a.
-
-    It is exact also where the states are so close that 1 - |<a|b>|^2 would be rounding.
-    """
-    along = np.sum(a.conj() * b, axis=-1, keepdims=True)
-    return np.sum(np.abs(b - along * a) ** 2, axis=-1)
-
-
 def compare(
     exact: Measured, mps: Measured, cell: tq.QRNNCell, n_steps: Sequence[int]
 ) -> dict[str, np.ndarray]:
@@ -429,9 +411,7 @@ def draw(dataset: xr.Dataset, settings: Settings) -> list[Chart]:
 
 def main(arguments: Arguments) -> int:
     """Runs what is missing, then writes table, figures and report."""
-    given = {name: getattr(arguments, name) for name in PRESETS[arguments.preset]}
-    given = {name: value for name, value in given.items() if value is not None}
-    chosen = PRESETS[arguments.preset] | given
+    chosen = replaced(PRESETS[arguments.preset], arguments)
     if min(chosen["n_qubits"]) < 4:
         raise ValueError(f"n_qubits must be at least 4, got {chosen['n_qubits']}.")
     axes = {"seed": range(chosen["seeds"]), "n_qubits": chosen["n_qubits"]}

@@ -37,6 +37,7 @@ from tnqrnn.study import (
     mean_interval,
     plot_against_axis,
     publish,
+    replaced,
     summary_table,
     use_one_thread,
 )
@@ -46,9 +47,10 @@ from tnqrnn.study.costs import (
     Measurement,
     crossing,
     fit_costs,
+    interpolate_seconds,
     predict_bytes,
-    seconds_terms,
 )
+from tnqrnn.study.differences import flat, infidelity, relative_error
 from tnqrnn.study.probes import Probes, measure_probes, median_seconds
 
 BACKEND = r"statevector|mps-[1-9]\d*"
@@ -227,11 +229,10 @@ def errors(
         exact_states = states(exact_cell, exact)
     truncation: Any = rollout.truncation
     log_fidelity = np.asarray(truncation.log_fidelity, float)[:, -1]
-    change = flat(gradient) - flat(exact_gradient)
     return {
         "readout_error": np.abs(rollout.readouts - np.asarray(exact.readouts)).max(),
-        "gradient_error": np.linalg.norm(change) / np.linalg.norm(flat(exact_gradient)),
-        "infidelity": infidelity(states(cell, rollout), exact_states),
+        "gradient_error": relative_error(flat(gradient), flat(exact_gradient)),
+        "infidelity": infidelity(states(cell, rollout), exact_states).mean(),
         "estimated_infidelity": -np.expm1(log_fidelity).mean(),
     }
 
@@ -241,18 +242,6 @@ def states(cell: tq.QRNNCell, rollout: tq.Rollout) -> np.ndarray:
     held = jax.vmap(cell.backend.to_statevector)(rollout.carry.state)
     vectors = np.asarray(held, complex)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
-def infidelity(a: np.ndarray, b: np.ndarray) -> float:
-    """1 - |<a|b>|^2, mean over the batch, without the rounding of 1 - x for small x."""
-    overlaps = np.sum(a.conj() * b, axis=1, keepdims=True)
-    return float(np.mean(np.linalg.norm(b - overlaps * a, axis=1) ** 2))
-
-
-def flat(tree: Any) -> np.ndarray:
-    """All array entries of a pytree as one vector."""
-    leaves = jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))
-    return np.concatenate([np.ravel(np.asarray(leaf, float)) for leaf in leaves])
 
 
 def left_out(point: Mapping[str, Any]) -> bool:
@@ -354,10 +343,8 @@ def crossing_marks(model: CostModel, dataset: xr.Dataset) -> list[Mark]:
 
 def seconds_at(model: CostModel, n: float, chi: int | None) -> float:
     """Fitted seconds of a gradient of the study's T and B, between integers n."""
-    fitted = model.seconds["mps" if chi else "statevector"].coefficients
     samples = model.origin["n_steps"] * model.origin["batch"]
-    terms = seconds_terms(n, chi, samples)
-    return sum(fitted[name] * value for name, value in terms.items())
+    return interpolate_seconds(model, n, chi, samples)
 
 
 def bytes_curves(model: CostModel, dataset: xr.Dataset) -> dict[str, Curve]:
@@ -486,9 +473,7 @@ def check_backends(backends: Sequence[str]) -> None:
 def main(arguments: Arguments) -> int:
     """Runs what is missing, then writes table, figures, report and model."""
     use_one_thread()
-    given = {name: getattr(arguments, name) for name in PRESETS[arguments.preset]}
-    given = {name: value for name, value in given.items() if value is not None}
-    chosen = PRESETS[arguments.preset] | given
+    chosen = replaced(PRESETS[arguments.preset], arguments)
     check_backends(chosen["backends"])
     axes = {
         "n_qubits": chosen["n_qubits"],

@@ -30,6 +30,7 @@ from tnqrnn.study import (
     publish,
     summary_table,
 )
+from tnqrnn.study.differences import flat, relative_error
 
 LOOPS = {
     "scrambling, with feedback": (1.0, True),
@@ -82,12 +83,6 @@ def last_readout(cell: tq.QRNNCell, xs: jax.Array) -> jax.Array:
     return tq.unroll(cell, xs).readouts[-1, 2]
 
 
-def flat(tree: Any) -> np.ndarray:
-    """All array entries of a module as one vector."""
-    leaves = jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))
-    return np.concatenate([np.ravel(leaf) for leaf in leaves])
-
-
 def run(point: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
     """Moves the weights a little and compares readout and gradient at every length."""
     jax.config.update("jax_enable_x64", True)
@@ -102,8 +97,7 @@ def run(point: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
         xs = jax.random.normal(keys[2], (n_steps, 4))
         z, gradient = last_readout(cell, xs)
         other_z, other = last_readout(eqx.combine(moved, static), xs)
-        change = np.linalg.norm(flat(other) - flat(gradient))
-        gradients.append(change / np.linalg.norm(flat(gradient)))
+        gradients.append(relative_error(flat(other), flat(gradient)))
         readouts.append(abs(float(jnp.subtract(other_z, z))))
     return {"gradient_change": gradients, "readout_change": readouts}
 

@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from tnqrnn.study.execution import usable_cores, use_one_thread
-from tnqrnn.study.points import grid_points
+from tnqrnn.study.points import grid_points, replaced
 from tnqrnn.study.study import Outcome, Study
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ __all__ = [
     "plot_against_index",
     "plot_points",
     "publish",
+    "replaced",
     "save_dataset",
     "summary_table",
     "to_dataset",

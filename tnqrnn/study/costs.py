@@ -269,6 +269,21 @@ def predict_seconds(model: CostModel, configuration: Configuration) -> float:
     return factor * _dot(model.seconds[configuration.kind], terms)
 
 
+def interpolate_seconds(
+    model: CostModel, n: float, chi: int | None, samples: int = 1
+) -> float:
+    """Seconds of one gradient in complex64 at an n that may lie between integers.
+
+    Args:
+        model: a fit.
+        n: qubits.
+        chi: bond of an MPS, ``None`` for exact states.
+        samples: T B.
+    """
+    fitted = model.seconds["statevector" if chi is None else "mps"]
+    return _dot(fitted, seconds_terms(n, chi, samples))
+
+
 def predict_bytes(model: CostModel, configuration: Configuration) -> float:
     """Bytes one gradient needs beside its arguments, results and the process itself.
 
@@ -298,11 +313,10 @@ def crossing(model: CostModel, max_bond: int) -> float:
         ValueError: ``max_bond`` is no integer >= 1.
     """
     max_bond = check_int("max_bond", max_bond, minimum=1)
-    exact, mps = model.seconds["statevector"], model.seconds["mps"]
 
     def is_faster(n: float) -> bool:
-        exact_seconds = _dot(exact, seconds_terms(n, None))
-        return _dot(mps, seconds_terms(n, max_bond)) <= exact_seconds
+        exact_seconds = interpolate_seconds(model, n, None)
+        return interpolate_seconds(model, n, max_bond) <= exact_seconds
 
     low = 2.0 * max_bond.bit_length()
     if is_faster(low):

@@ -57,6 +57,17 @@ def grid_points(axes: Grid | Sequence[Grid]) -> list[Point]:
     return list(points.values())
 
 
+def replaced(preset: Mapping[str, Any], arguments: Any) -> dict[str, Any]:
+    """A preset with the entries that ``arguments`` replace: attributes not ``None``.
+
+    >>> from types import SimpleNamespace
+    >>> replaced({"seeds": 5, "epochs": 40}, SimpleNamespace(seeds=None, epochs=2))
+    {'seeds': 5, 'epochs': 2}
+    """
+    given = {name: getattr(arguments, name) for name in preset}
+    return {**preset} | {name: v for name, v in given.items() if v is not None}
+
+
 def point_key(point: Point) -> str:
     """The file stem of a point's record: readable, unique, safe on any file system.
 
