@@ -50,7 +50,10 @@ def truncation_gap(
     own = evaluate(model, split, batch_size=batch_size)
     gaps = {}
     for name, backend in others.items():
-        scores = evaluate(model.with_backend(backend), split, batch_size=batch_size)
+        scores = own
+        if backend != cell.backend:
+            other = model.with_backend(backend)
+            scores = evaluate(other, split, batch_size=batch_size)
         for what, score in scores.items():
             gaps[f"{name}_{what}"] = score
             gaps[f"{name}_minus_own_{what}"] = score - own[what]
