@@ -19,6 +19,8 @@ import gradient_step
 import matplotlib.pyplot as plt
 import tyro
 
+from tnqrnn.records import processor_name
+
 
 @dataclass
 class Options:
@@ -89,7 +91,7 @@ def main(options: Options) -> None:
         style = ("-", "--")[each[1] > 1]
         axes.plot(options.qubits, values, f"o{style}", markersize=4, label=head)
     axes.set(yscale="log", xlabel="qubits", ylabel="ms a sample and gradient")
-    axes.set_title(f"{options.n_steps} steps, {gradient_step.processor()}", fontsize=9)
+    axes.set_title(f"{options.n_steps} steps, {processor_name()}", fontsize=9)
     axes.legend(frameon=False, fontsize=8)
     axes.grid(alpha=0.3)
     figure.tight_layout()

@@ -17,7 +17,6 @@ results.json). Prints a table; writes results.json and gradient_step.png to `--o
 
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -31,6 +30,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import tyro
 from matplotlib.axes import Axes
+
+from tnqrnn.records import processor_name, write_atomic
 
 HERE = Path(__file__).parent
 PEERS_PYTHON = HERE.parent / ".venv-peers" / "bin" / "python"
@@ -170,7 +171,7 @@ def read(file: Path) -> dict:
     """The results of earlier calls, or an empty set of results of this machine."""
     file.parent.mkdir(parents=True, exist_ok=True)
     results = json.loads(file.read_text()) if file.exists() else {}
-    results["machine"] = {"processor": processor(), "dtype": "complex64"}
+    results["machine"] = {"processor": processor_name(), "dtype": "complex64"}
     for kind in ("runs", "left_out"):
         results.setdefault(kind, {})
     return results
@@ -211,9 +212,7 @@ def take_turns(
 
 def write(file: Path, results: dict) -> None:
     """Replaces a JSON file, so that a killed run leaves the old or the new one."""
-    partial = file.with_suffix(".part")
-    partial.write_text(json.dumps(results, indent=1))
-    partial.replace(file)
+    write_atomic(file, json.dumps(results, indent=1).encode())
 
 
 def key_of(name: str, n_qubits: int, n_steps: int, options: Options) -> str:
@@ -221,13 +220,6 @@ def key_of(name: str, n_qubits: int, n_steps: int, options: Options) -> str:
     size = f"n={n_qubits} T={n_steps} B={options.batch}"
     where = f"{options.platform} cores={options.cores}"
     return f"{name} {options.topology} {size} {where}"
-
-
-def processor() -> str:
-    """The processor's name."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    names = [line.split(":")[1].strip() for line in lines if "model name" in line]
-    return names[0] if names else platform.processor()
 
 
 def summary(runs: list[dict]) -> dict:
