@@ -12,11 +12,11 @@ product of stacked parts.
 """
 
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import engine_rate
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,21 +41,9 @@ class Options:
 
 
 def microseconds(function: Callable, arguments: tuple, options: Options) -> float:
-    """Time a sample of one evaluation, repeated inside one program."""
-
-    def again(_: int, carry: tuple) -> tuple:
-        result = jax.lax.optimization_barrier(function(*carry))
-        tiny = sum(jnp.sum(leaf.real) for leaf in jax.tree.leaves(result))
-        return carry[0] + 1e-30 * tiny, *carry[1:]
-
-    program = jax.jit(lambda *a: jax.lax.fori_loop(0, options.inner, again, a))
-    jax.block_until_ready(program(*arguments))
-    times = []
-    for _ in range(options.repeats):
-        start = time.perf_counter()
-        jax.block_until_ready(program(*arguments))
-        times.append(time.perf_counter() - start)
-    return 1e6 * min(times) / options.inner / options.batch
+    """Time a sample of one evaluation."""
+    timing = engine_rate.Options(repeats=options.repeats, inner=options.inner)
+    return 1e6 * engine_rate.fastest(function, arguments, timing) / options.batch
 
 
 def matrices(chi: int, batch: int, ratio: float = 0.8) -> np.ndarray:
