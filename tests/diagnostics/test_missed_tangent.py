@@ -55,6 +55,27 @@ def test_a_closing_gap_is_told_from_a_raised_rank(rng):
     assert max(missed) < 1e-3
 
 
+def test_a_gap_that_stays_closed_is_known(rng):
+    """A GHZ state has pairs of values at all angles: rounding decides which to keep."""
+    ghz = np.zeros(64)
+    ghz[[0, -1]] = np.sqrt(0.5)
+    ansatz = tq.hardware_efficient(6, n_layers=2, topology="brickwork")
+    angles = jnp.asarray(rng.uniform(-np.pi, np.pi, ansatz.n_params))
+    change = jnp.asarray(rng.normal(size=angles.shape))
+
+    def share(max_bond):
+        backend = tq.MPS(max_bond, dtype="complex128")
+        start = backend.from_statevector(ghz)
+
+        def readouts(angles):
+            return backend.expectation("z", backend.evolve(ansatz, angles, start))
+
+        return missed_tangent(readouts, angles, change).closing_gap
+
+    assert 1e-3 < share(3) <= np.sqrt(1 / 4)  # one of at least four values
+    assert share(4) < 1e-3
+
+
 def test_batches_are_seen_and_exact_states_miss_nothing(rng):
     angles = jnp.stack([jnp.full(CHAIN.n_params, a) for a in (0.3, jnp.pi)])
     change = jnp.asarray(rng.normal(size=angles.shape))

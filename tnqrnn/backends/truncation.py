@@ -49,7 +49,8 @@ turning them lets more rounding through than leaving them changes the state."""
 observer = jax.make_user_context(None)
 """``with observer(function):`` has ``function(gap, rank)`` called for every derivative
 of ``split`` and ``lq`` that is traced meanwhile: what it leaves out where a gap closes
-and where a rank rises, as shares of the tangent's norm."""
+and where a rank rises, as shares of the tangent's norm. A closed gap counts at least as
+much as the share of the matrix's norm that either of the equal values is."""
 
 
 def save_factors(primitive: object, *args: object, **params: object) -> bool:
@@ -134,9 +135,11 @@ def _split_jvp(max_bond, cutoff, primals, tangents):
         met = pairs & ~apart & (small > tiny)
         per_value = jnp.where(met, 1 / jnp.where(met, large, 1), 0)
         closed = jnp.linalg.norm(numerator * per_value.astype(theta.dtype))
+        undecided = jnp.max(jnp.where(met, large, 0)) / jnp.linalg.norm(norms)
         rank = jnp.linalg.norm(dtheta - dbasis @ value[1] - value[0] @ dkept)
         rank = jnp.where(jnp.any(keep & (norms <= tiny)), rank, 0)
-        observe(_share(closed, dtheta), _share(rank, dtheta))
+        closed = jnp.maximum(_share(closed, dtheta), undecided)
+        observe(closed, _share(rank, dtheta))
     return value, (dbasis, dkept, jnp.zeros_like(value[2]))
 
 

@@ -19,7 +19,9 @@ class MissedTangent(NamedTuple):
     gradient is whole: Schmidt values too small to be told from rounding may be met.
 
     Attributes:
-        closing_gap: where a kept Schmidt value equals a discarded one.
+        closing_gap: where a kept Schmidt value equals a discarded one. If no change
+            tells them apart, as after a GHZ state, rounding decides what is kept: then
+            it is at least that value's share of the state's norm.
         raised_rank: where a bond has fewer Schmidt values than it may hold, and the
             change would raise their number.
     """
