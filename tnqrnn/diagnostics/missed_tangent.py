@@ -15,7 +15,7 @@ _SHARES: list[tuple[float, float]] = []
 class MissedTangent(NamedTuple):
     """What derivatives of truncated splits left out, of the change they were given.
 
-    Both are shares between 0 and about 1, the largest of all splits. Below 1e-3 the
+    Both are shares between 0 and about 1, the largest of all splits. Below 1e-4 the
     gradient is whole: Schmidt values too small to be told from rounding may be met.
 
     Attributes:
@@ -60,7 +60,7 @@ def missed_tangent(
     >>> change = jnp.linspace(0.5, 1.0, ansatz.n_params)
     >>> for angle in (0.3, jnp.pi):
     ...     missed = missed_tangent(loss, jnp.full(ansatz.n_params, angle), change)
-    ...     print(missed.raised_rank > 1e-3)
+    ...     print(missed.raised_rank > 1e-4)
     False
     True
     """
