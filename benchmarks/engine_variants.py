@@ -36,22 +36,14 @@ Undone = tuple[jax.Array, jax.Array, list[jax.Array]]
 
 
 @dataclass
-class Options:
+class Options(engine_rate.Options):
     """What to measure.
 
     Attributes:
-        n_qubits: number of qubits.
-        topology: of the entanglers, see `tnqrnn.hardware_efficient`.
         width: qubits of a Gram product.
-        repeats: calls of which the fastest counts.
-        inner: repetitions within a call.
     """
 
-    n_qubits: int = 14
-    topology: str = "chain"
     width: int = 4
-    repeats: int = 9
-    inner: int = 50
 
 
 def row_products(left: jax.Array, right: jax.Array) -> jax.Array:
@@ -61,10 +53,7 @@ def row_products(left: jax.Array, right: jax.Array) -> jax.Array:
     products = jax.lax.dot_general(
         left, right, (((2,), (2,)), ((0,), (0,))), precision="highest"
     )
-    summed = jnp.ones(len(products), products.dtype) @ products.reshape(
-        len(products), -1
-    )
-    return summed.reshape(products.shape[1:])
+    return jnp.tensordot(jnp.ones(len(products), products.dtype), products, 1)
 
 
 def merged(left: jax.Array, right: jax.Array, qubits: Sequence[int]) -> jax.Array:
@@ -122,10 +111,9 @@ def main(options: Options) -> None:
     n = options.n_qubits
     keys = jax.random.split(jax.random.key(0), 3)
     state, cotangent = (jax.random.normal(key, (2, 2**n)) for key in keys[:2])
-    timing = engine_rate.Options(repeats=options.repeats, inner=options.inner)
 
     def time(function: Callable, *arguments: Any) -> float:
-        return 1e6 * engine_rate.fastest(function, arguments, timing)
+        return 1e6 * engine_rate.fastest(function, arguments, options)
 
     idle = time(lambda a, b: (a[:, :1], b[:, :1]), state, cotangent)
     print(f"Gram products on {options.width} qubits, microseconds")
@@ -143,10 +131,8 @@ def main(options: Options) -> None:
         )
         print(f"{before:>6}" + "".join(f"{each - idle:>11.1f}" for each in row))
 
-    backend, ansatz = (
-        tq.Statevector(),
-        tq.hardware_efficient(n, topology=options.topology),
-    )
+    backend = tq.Statevector()
+    ansatz = tq.hardware_efficient(n, topology=options.topology)
     angles = jax.random.normal(keys[2], (ansatz.n_params,))
     matrices = jax.jit(lambda angles: backend.operators(ansatz, angles))(angles)
     blocks = fuse_for(ansatz)
