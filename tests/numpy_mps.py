@@ -5,7 +5,7 @@ padding; a gate between distant qubits is applied to the contracted tensors betw
 them, which are then cut apart again from left to right.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import numpy as np
 
@@ -26,8 +26,13 @@ class NumpyMPS:
         self.discarded = np.zeros(n_qubits - 1)
         self.log_fidelity = self.bound = 0.0
 
-    def apply(self, matrix: np.ndarray, qubits: Sequence[int]) -> None:
-        """Applies a one- or two-qubit matrix; its first factor is ``qubits[0]``."""
+    def apply(
+        self, matrix: np.ndarray, qubits: Sequence[int], bonds: Container | None = None
+    ) -> None:
+        """Applies a matrix whose first factor is ``qubits[0]``.
+
+        Bonds between the qubits are truncated, or of them only ``bonds``.
+        """
         low, high = min(qubits), max(qubits)
         self._centre_at(low)
         theta = self.cores[low]
@@ -39,7 +44,8 @@ class NumpyMPS:
         theta = np.tensordot(gate, theta, (range(k, 2 * k), axes))
         theta = np.moveaxis(theta, range(k), axes)
         for qubit in range(low, high):
-            theta = self._cut(theta, qubit)
+            most = self.max_bond if bonds is None or qubit in bonds else None
+            theta = self._cut(theta, qubit, most)
         self.cores[high] = theta
 
     def vector(self) -> np.ndarray:
@@ -49,11 +55,11 @@ class NumpyMPS:
             psi = np.tensordot(psi, core, 1).reshape(-1, core.shape[2])
         return psi.ravel()
 
-    def _cut(self, theta: np.ndarray, qubit: int) -> np.ndarray:
-        """Splits off the core of ``qubit``, truncated; what remains has norm 1."""
+    def _cut(self, theta: np.ndarray, qubit: int, k: int | None) -> np.ndarray:
+        """Splits off the core of ``qubit`` at a bond of k; what remains has norm 1."""
         left = theta.shape[0]
         u, s, v = np.linalg.svd(theta.reshape(2 * left, -1), full_matrices=False)
-        k = self.max_bond
+        k = len(s) if k is None else k
         weight = np.sum(s[k:] ** 2) / np.sum(s**2)
         self.discarded[qubit] += weight
         self.log_fidelity += np.log1p(-weight)

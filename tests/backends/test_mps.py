@@ -15,7 +15,8 @@ from numpy_mps import NumpyMPS
 from tolerances import EXACT, FINITE_DIFFERENCE
 
 import tnqrnn as tq
-from tnqrnn.backends.mps_plan import plan, repeats
+from tnqrnn.backends import mps_evolve
+from tnqrnn.backends.mps_plan import Part, Schedule, parts, plan, repeats
 from tnqrnn.backends.mps_state import Layout, MPSState
 from tnqrnn.backends.truncation import save_factors
 from tnqrnn.circuits import GATES, TOPOLOGIES
@@ -39,12 +40,15 @@ def roll_out(backend, ansatz, angles, state=None):
     return jax.lax.scan(step, start, angles)
 
 
-def in_order(ansatz, topology):
-    """The gates of a layer as documented: grouped, one truncation a group.
+def in_order(ansatz, topology, layout):
+    """A circuit as documented: (gates applied together, their bonds to truncate).
 
     A sweep back applies a brickwork layer's odd pairs downwards; gates that reach far
     and share their first qubit are one operator.
     """
+    (part,) = parts(ansatz, layout)
+    if part.stages[0].window > 2:
+        return in_windows(ansatz.gates, layout)
     single = [[gate] for gate in ansatz.gates if len(gate.qubits) == 1]
     pairs = [[gate] for gate in ansatz.gates if len(gate.qubits) == 2]
     if topology == "brickwork":
@@ -53,29 +57,57 @@ def in_order(ansatz, topology):
     if topology == "all_to_all":
         by_first = itertools.groupby(pairs, lambda group: group[0].qubits[0])
         pairs = [[gate for (gate,) in groups] for _, groups in by_first]
-    return single + pairs
+    return [(group, None) for group in single + pairs]
 
 
-def apply_together(state, gates, angles):
+def in_windows(gates, layout):
+    """One wide sweep: all that three qubits allow, then their first bond truncated."""
+    n, first, last = layout.n_qubits, layout.first, layout.last
+    windows = [(range(first + 2), ())]
+    windows += [(range(q, q + 3), [q]) for q in range(first, last - 1)]
+    windows += [(range(last - 1, n), [last - 1])]
+    left, result = list(gates), []
+    for window, bonds in windows:
+        taken, blocked = [], set()
+        for gate in left:
+            if set(gate.qubits) <= set(window) - blocked:
+                taken.append(gate)
+            else:
+                blocked |= set(gate.qubits)
+        left = [gate for gate in left if gate not in taken]
+        result.append((taken, bonds))
+    assert not left, "one sweep must do"
+    return result
+
+
+def apply_together(state, gates, bonds, angles):
     """Applies gates to a NumpyMPS as one matrix on all qubits between them."""
     touched = [qubit for gate in gates for qubit in gate.qubits]
+    touched += [qubit for bond in bonds or () for qubit in (bond, bond + 1)]
     low, width = min(touched), max(touched) - min(touched) + 1
     local = [(g.name, [q - low for q in g.qubits], g.angle) for g in gates]
     matrix = references.unitary(width, local, angles)
-    state.apply(matrix, range(low, low + width))
+    state.apply(matrix, range(low, low + width), bonds)
+
+
+CIRCUITS = [*((topology, 1) for topology in TOPOLOGIES), ("chain", 2)]
 
 
 @pytest.mark.parametrize("max_bond", [2, 3, 4])
-@pytest.mark.parametrize("topology", TOPOLOGIES)
-def test_truncated_evolution_against_an_independent_mps(topology, max_bond, rng):
+@pytest.mark.parametrize(("topology", "n_layers"), CIRCUITS)
+def test_truncated_evolution_against_an_independent_mps(
+    topology, n_layers, max_bond, rng
+):
     n_qubits = 8
-    ansatz = tq.hardware_efficient(n_qubits, n_layers=1, topology=topology)
+    ansatz = tq.hardware_efficient(n_qubits, n_layers=n_layers, topology=topology)
+    layout = Layout(n_qubits, max_bond)
+    assert (parts(ansatz, layout)[0].stages[0].window > 2) >= (n_layers > 1)
     n_steps = 2 if topology == "all_to_all" else 5
     angles = rng.uniform(-np.pi, np.pi, (n_steps, ansatz.n_params))
     expected = NumpyMPS(n_qubits, max_bond)
     for row in angles:
-        for gates in in_order(ansatz, topology):
-            apply_together(expected, gates, row)
+        for gates, bonds in in_order(ansatz, topology, layout):
+            apply_together(expected, gates, bonds, row)
     backend = tq.MPS(max_bond, dtype="complex128")
     state, readouts = jax.jit(lambda a: roll_out(backend, ansatz, a))(angles)
     psi = expected.vector()
@@ -345,31 +377,69 @@ def test_a_vector_is_held_exactly_where_the_bond_suffices():
             assert isinstance(state, MPSState) != suffices
 
 
-def random_circuit(n_qubits, n_gates, rng):
+def random_circuit(n_qubits, n_gates, rng, near=False):
     gates, angle = [], 0
     for _ in range(n_gates):
         name = rng.choice(sorted(GATES))
         spec = GATES[name]
         qubits = tuple(int(q) for q in rng.permutation(n_qubits)[: spec.n_qubits])
+        if near and spec.n_qubits == 2:
+            low = int(rng.integers(n_qubits - 1))
+            qubits = (low, low + 1)[:: rng.choice([-1, 1])]
         gates.append((name, qubits, angle if spec.has_angle else None))
         angle += spec.has_angle
     return tq.Ansatz(n_qubits, gates)
 
 
+@pytest.mark.parametrize("near", [False, True])
 @pytest.mark.parametrize("layout", [(4, 1), (6, 2), (9, 5), (12, 4)])
-def test_a_plan_keeps_every_gate_in_its_qubits_order(layout, rng):
+def test_a_plan_keeps_every_gate_in_its_qubits_order(layout, near, rng):
     for n_gates in (1, 5, 60):
-        ansatz = random_circuit(layout[0], n_gates, rng)
-        gates = []
-        for stage in plan(ansatz, Layout(*layout)):
-            blocks = [stage.head, *stage.singles, stage.tail, *stage.right, stage.turn]
-            blocks += stage.left[::-1]
-            gates += [g for block in blocks if block is not None for g in block.gates]
-            gates += [gate for fan in stage.far for gate in fan.gates]
-        assert len(gates) == n_gates
-        for qubit in range(layout[0]):
-            wanted = [g for g in ansatz.gates if qubit in g.qubits]
-            assert [g for g in gates if qubit in g.qubits] == wanted
+        ansatz = random_circuit(layout[0], n_gates, rng, near)
+        for stages in (plan(ansatz, Layout(*layout)), wide(ansatz, Layout(*layout))):
+            gates = list(itertools.chain(*map(gates_in_order, stages)))
+            assert len(gates) == (n_gates if stages else 0)
+            for qubit in range(layout[0]):
+                wanted = [g for g in ansatz.gates if qubit in g.qubits and stages]
+                assert [g for g in gates if qubit in g.qubits] == wanted
+
+
+def gates_in_order(stage):
+    blocks = [stage.head, *stage.singles, stage.tail, *stage.right, stage.turn]
+    blocks += stage.left[::-1]
+    for block in (block for block in blocks if block is not None):
+        assert {q for g in block.gates for q in g.qubits} <= set(block.qubits)
+        yield from block.gates
+    for fan in stage.far:
+        yield from fan.gates
+
+
+def wide(ansatz, layout):
+    """The plan in wide sweeps, nothing where there is none."""
+    near = all(not s.far for s in Schedule(ansatz, layout).stages)
+    possible = near and layout.n_cores >= 3
+    return Schedule(ansatz, layout, window=3).stages if possible else ()
+
+
+@pytest.mark.parametrize("layout", [(6, 2), (9, 5), (8, 4)])
+def test_wide_sweeps_of_any_circuit_are_that_circuit(layout, rng, monkeypatch):
+    """Every plan is forced to be wide: whatever it holds, amplitudes are right."""
+
+    def forced(ansatz, layout):
+        return (Part(wide(ansatz, layout), np.arange(ansatz.n_params)[None]),)
+
+    monkeypatch.setattr(mps_evolve, "parts", forced)
+    n_qubits, max_bond = layout
+    for n_gates in (3, 12):
+        ansatz = random_circuit(n_qubits, n_gates, rng, near=True)
+        angles = rng.uniform(-np.pi, np.pi, ansatz.n_params)
+        backend = tq.MPS(max_bond, dtype="complex128")
+        state = backend.evolve(ansatz, angles, backend.init(n_qubits))
+        lost = float(backend.truncation(state).readout_bound)
+        exact = tq.Statevector("complex128")
+        psi = exact.to_statevector(exact.evolve(ansatz, angles, exact.init(n_qubits)))
+        difference = np.linalg.norm(backend.to_statevector(state) - psi)
+        assert difference <= lost + EXACT_C128
 
 
 def test_repeated_layers_are_found():

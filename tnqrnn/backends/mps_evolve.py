@@ -1,23 +1,33 @@
 """Applying a planned circuit to a matrix product state."""
 
+import itertools
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from tnqrnn.backends.blocks import split_axes
 from tnqrnn.backends.mps_far import apply_fans
-from tnqrnn.backends.mps_operators import unitaries_in_order
-from tnqrnn.backends.mps_plan import Stage, plan, repeats
-from tnqrnn.backends.mps_state import MPSState
-from tnqrnn.backends.mps_sweeps import record, sweep
+from tnqrnn.backends.mps_operators import MaybeBlock, unitaries_in_order
+from tnqrnn.backends.mps_plan import Stage, parts
+from tnqrnn.backends.mps_state import Layout, MPSState
+from tnqrnn.backends.mps_sweeps import record, split_off, sweep, taken_in
 from tnqrnn.circuits import Ansatz
-from tnqrnn.circuits.fusion import Block
-from tnqrnn.circuits.unitaries import stacked_unitaries
+from tnqrnn.circuits.fusion import fuse_gates
+from tnqrnn.circuits.unitaries import block_unitaries
+
+Matrices = list[tuple[tuple[int, ...], jax.Array]]  # qubits of each, and its unitary
+Ends = dict[str, Matrices]  # by the name of a stage's block
+
+END_BLOCK = 4
+"""Qubits of the blocks into which gates on an end of the chain are cut."""
 
 
 def evolve(
     ansatz: Ansatz, angles: jax.Array, state: MPSState, cutoff: float
 ) -> MPSState:
-    """Applies a circuit; a layer that repeats is compiled once.
+    """Applies a circuit; layers that repeat are compiled once.
 
     Args:
         ansatz: at least one gate.
@@ -25,82 +35,141 @@ def evolve(
         state: centre at core 0, before and after.
         cutoff: see :func:`tnqrnn.backends.truncation.split`.
     """
-    layer, index = repeats(ansatz)
-    stages = plan(layer, state.layout)
+    for part in parts(ansatz, state.layout):
 
-    def apply_layer(state, angles):
-        for stage in stages:
-            state = _apply_stage(stage, angles, state, cutoff)
-        return state, None
+        def apply(state, angles, stages=part.stages):
+            for stage in stages:
+                state = _apply_stage(stage, angles, state, cutoff)
+            return state, None
 
-    if len(index) == 1:
-        return apply_layer(state, angles[index[0]])[0]
-    return jax.lax.scan(apply_layer, state, angles[index])[0]
+        if len(part.index) == 1:
+            state, _ = apply(state, angles[part.index[0]])
+        else:
+            state, _ = jax.lax.scan(apply, state, angles[part.index])
+    return state
 
 
 def _apply_stage(
     stage: Stage, angles: jax.Array, state: MPSState, cutoff: float
 ) -> MPSState:
-    state = _apply_local(stage, angles, state)
-    if stage.right:
-        state = _sweep_there_and_back(stage, angles, state, cutoff)
+    ends = _matrices_of_ends(stage, angles, state)
+    state = _apply_local(stage, ends, angles, state)
+    if stage.right or stage.window > 2:
+        state = _sweep_there_and_back(stage, ends, angles, state, cutoff)
     if stage.far:
         state = apply_fans(stage.far, angles, state, cutoff)
     return state
 
 
-def _apply_local(stage: Stage, angles: jax.Array, state: MPSState) -> MPSState:
+def _matrices_of_ends(stage: Stage, angles: jax.Array, state: MPSState) -> Ends:
+    """The blocks on either end of the chain, cut small and built together."""
+    ends = {"head": stage.head, "tail": stage.tail, "turn": stage.turn}
+    blocks = {
+        name: fuse_gates(block.gates, state.n_qubits, END_BLOCK) if block else ()
+        for name, block in ends.items()
+    }
+    every = tuple(itertools.chain(*blocks.values()))
+    matrices = iter(block_unitaries(every, angles, str(state.centre.dtype)))
+    return {
+        name: [(block.qubits, next(matrices)) for block in small]
+        for name, small in blocks.items()
+    }
+
+
+def _apply_local(
+    stage: Stage, ends: Ends, angles: jax.Array, state: MPSState
+) -> MPSState:
     """Applies what acts on single tensors: exact, wherever the centre is."""
-    centre, rest, end = state.centre, state.rest, state.layout.end
-    if stage.head is not None:
-        (unitary,) = stacked_unitaries((stage.head,), angles, str(centre.dtype))
-        columns = centre[:end].reshape(2 * end, -1)
-        centre = centre.at[:end].set((unitary @ columns).reshape(end, 2, -1))
+    centre, rest, layout = state.centre, state.rest, state.layout
+    if stage.window == 2:
+        centre = _on_first(ends["head"], centre, layout)
     if stage.singles:
-        unitaries = unitaries_in_order(stage.singles, angles, str(rest.dtype))
+        unitaries = unitaries_in_order(stage.singles, 2, angles, str(rest.dtype))
         rest = rest.at[:-1].set(jnp.einsum("kxy,kayb->kaxb", unitaries, rest[:-1]))
-    if stage.tail is not None:
-        rest = rest.at[-1].set(_apply_tail(stage.tail, angles, rest[-1], end))
+    if ends["tail"]:
+        rest = rest.at[-1].set(_on_last(ends["tail"], rest[-1], layout))
     return MPSState(centre, rest, state.truncation, state.n_qubits)
 
 
-def _apply_tail(
-    block: Block, angles: jax.Array, core: jax.Array, end: int
-) -> jax.Array:
-    (unitary,) = stacked_unitaries((block,), angles, str(core.dtype))
-    rows = core[:, :, :end].reshape(-1, 2 * end)
-    return core.at[:, :, :end].set((rows @ unitary.T).reshape(-1, 2, end))
+def _on_first(matrices: Matrices, tensor: jax.Array, layout: Layout) -> jax.Array:
+    """Applies gates to the first cores, held as one of shape (chi, d, chi)."""
+    _, d, chi = tensor.shape
+    rows = tensor[: layout.end].reshape(-1, chi)
+    for qubits, unitary in matrices:
+        rows = _on_rows(unitary, qubits, rows)
+    return tensor.at[: layout.end].set(rows.reshape(layout.end, d, chi))
+
+
+def _on_last(matrices: Matrices, tensor: jax.Array, layout: Layout) -> jax.Array:
+    """Applies gates to the last cores, held as one of shape (chi, d, chi)."""
+    chi, d, _ = tensor.shape
+    rows = tensor[:, :, : layout.end].reshape(chi, -1).T
+    before = layout.n_qubits - (len(rows).bit_length() - 1)
+    for qubits, unitary in matrices:
+        rows = _on_rows(unitary, [qubit - before for qubit in qubits], rows)
+    return tensor.at[:, :, : layout.end].set(rows.T.reshape(chi, d, layout.end))
+
+
+def _on_rows(unitary: jax.Array, qubits: Sequence[int], rows: jax.Array) -> jax.Array:
+    """Applies a matrix to some of m qubits of a matrix of shape (2**m, columns)."""
+    shape, runs = split_axes(qubits, len(rows).bit_length() - 1)
+    axes = list(range(len(shape) + 1))
+    new = {axis: len(axes) + i for i, axis in enumerate(axes[1:-1:2])}
+    result = jnp.einsum(
+        unitary.reshape(*runs, *runs),
+        [*new.values(), *new],
+        rows.reshape(*shape, -1),
+        axes,
+        [new.get(axis, axis) for axis in axes],
+    )
+    return result.reshape(rows.shape)
 
 
 def _sweep_there_and_back(
-    stage: Stage, angles: jax.Array, state: MPSState, cutoff: float
+    stage: Stage, ends: Ends, angles: jax.Array, state: MPSState, cutoff: float
 ) -> MPSState:
     """Sweeps right over the first bonds of the chain, and back to core 0."""
-    bonds, layout = len(stage.right), state.layout
-    passed, beyond = state.rest[:bonds], state.rest[bonds:]
+    layout, held = state.layout, stage.window - 2  # cores held beside the centre
+    turns = held + len(stage.right)
+    beyond = state.rest[turns:]
     centre, truncation = state.centre, state.truncation
-    for blocks, leftward in ((stage.right, False), (stage.left, True)):
-        present = np.array([block is not None for block in blocks])
-        gates = (
-            unitaries_in_order(blocks, angles, str(centre.dtype))
-            if present.any()
-            else None
-        )
-        centre, passed, weights = sweep(
-            centre, passed, gates, present, cutoff, leftward=leftward
-        )
-        if gates is not None:
-            truncation = record(truncation, weights, layout.first)
-        if not leftward and stage.turn is not None:
-            centre, beyond = _turn(stage.turn, angles, centre, beyond, layout.end)
+    for core in state.rest[:held]:
+        centre = taken_in(centre, core)
+    if held:
+        centre = _on_first(ends["head"], centre, layout)
+    centre, passed, weights = _sweep(
+        stage.right, angles, centre, state.rest[held:turns], cutoff
+    )
+    if ends["turn"] and len(beyond):
+        beyond = beyond.at[-1].set(_on_last(ends["turn"], beyond[-1], layout))
+    elif ends["turn"]:
+        centre = _on_last(ends["turn"], centre, layout)
+    for _ in range(held):
+        core, centre, weight = split_off(centre, cutoff)
+        passed = jnp.concatenate([passed, core[None]])
+        weights = jnp.append(weights, weight)
+    truncation = record(truncation, weights, layout.first)
+    left = stage.left or (None,) * turns
+    centre, passed, weights = _sweep(
+        left, angles, centre, passed, cutoff, leftward=True
+    )
+    if any(left):
+        truncation = record(truncation, weights, layout.first)
     rest = jnp.concatenate([passed, beyond])
     return MPSState(centre, rest, truncation, state.n_qubits)
 
 
-def _turn(
-    block: Block, angles: jax.Array, centre: jax.Array, beyond: jax.Array, end: int
-) -> tuple[jax.Array, jax.Array]:
-    """Applies the tail's block where the last core is: the centre or beyond it."""
-    if len(beyond):
-        return centre, beyond.at[-1].set(_apply_tail(block, angles, beyond[-1], end))
-    return _apply_tail(block, angles, centre, end), beyond
+def _sweep(
+    blocks: tuple[MaybeBlock, ...],
+    angles: jax.Array,
+    centre: jax.Array,
+    cores: jax.Array,
+    cutoff: float,
+    *,
+    leftward: bool = False,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """:func:`sweep` with the matrices of blocks; several sites held are all split."""
+    dim, dtype = 2 * centre.shape[1], str(centre.dtype)
+    present = np.array([dim > 4 or block is not None for block in blocks], bool)
+    gates = unitaries_in_order(blocks, dim, angles, dtype) if present.any() else None
+    return sweep(centre, cores, gates, present, cutoff, leftward=leftward)

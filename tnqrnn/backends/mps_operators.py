@@ -120,7 +120,7 @@ def fan_operators(
     bases = [np.pad(b, ((0, r - len(b)), (0, 0), (0, 0))) for b in bases]
     members = [(i, gate) for i, fan in enumerate(fans) for gate in fan.gates]
     blocks = [Block(tuple(sorted(gate.qubits)), (gate,)) for _, gate in members]
-    matrices = unitaries_in_order(blocks, angles, dtype).reshape(-1, 2, 2, 2, 2)
+    matrices = unitaries_in_order(blocks, 4, angles, dtype).reshape(-1, 2, 2, 2, 2)
     each = jnp.asarray(np.stack([bases[i] for i, _ in members]), dtype)
     rights = jnp.einsum("grik,gijkl->grjl", each.conj(), matrices)
     width = layout.n_qubits - layout.first
@@ -133,18 +133,23 @@ def fan_operators(
 
 
 def unitaries_in_order(
-    blocks: Sequence[MaybeBlock], angles: jax.Array, dtype: str
+    blocks: Sequence[MaybeBlock], dim: int, angles: jax.Array, dtype: str
 ) -> jax.Array:
     """The matrices of blocks of one size, ``None`` the identity, stacked in order.
 
+    Args:
+        blocks: at least one.
+        dim: rows of a matrix.
+        angles (real array of shape (P,)): of the circuit.
+        dtype: complex type of the matrices.
+
     Returns:
-        array of shape (N, 2**k, 2**k), made by a few operations a pattern and none a
+        array of shape (N, dim, dim), made by a few operations a pattern and none a
         block.
     """
     places: dict[tuple, list[int]] = {}
     for i, block in enumerate(blocks):
         places.setdefault(() if block is None else block.pattern, []).append(i)
-    dim = next(2 ** len(block.qubits) for block in blocks if block is not None)
     stacks = []
     for members in places.values():
         chosen = [block for block in (blocks[i] for i in members) if block is not None]

@@ -10,6 +10,15 @@ orthogonality at core 0::
     then    right sweep over the bonds, tail block, left sweep over the bonds
     or      gates that reach far, one after another
 
+A sweep may hold a window of three cores instead of two. Each of its blocks takes the
+gates of all layers that can run on three qubits, as a light cone does, so two layers of
+a chain are one sweep, and each bond is truncated once instead of twice::
+
+    window           layer 1      layer 2
+    0: cores 0-2     12           01
+    1: cores 1-3     23           12
+    2: cores 2-4     34           23
+
 Gates keep their order on every qubit; each takes the earliest place that this leaves.
 One-qubit gates wait for the next two-qubit gate and are multiplied into it.
 """
@@ -27,20 +36,30 @@ from tnqrnn.circuits.ansatz import Ansatz, Gate
 from tnqrnn.circuits.fusion import Block
 
 
+_WINDOW = 3  # cores at once in a wide sweep; more cost more than they save
+_WIDE = 1.6  # a split of three cores, in splits of two
+_PASS = 0.4  # a bond that is passed without a gate
+
+
 @dataclass(frozen=True)
 class Stage:
     """One part of a plan; ``None`` is the identity.
 
     Attributes:
-        head, tail: blocks on all qubits of the first and last core, applied first.
+        window: cores that the right sweep holds at once. Beyond two there is nothing
+            but ``head``, ``right`` and ``turn``.
+        head: block on the qubits of the first ``window - 1`` cores, applied first.
+        tail: block on all qubits of the last core, applied first.
         singles: one block for each core between those two.
-        right: blocks of the right sweep, from bond 0 to where it turns.
-        turn: block on the tail between the sweeps.
+        right: blocks of the right sweep on ``window`` qubits, from core 0's on to where
+            it turns.
+        turn: block on the qubits of the last ``window - 1`` cores between the sweeps.
         left: blocks of the left sweep, in bond order, as many as ``right``.
         far: gates that reach over any number of bonds, in order, after the local part;
             those that can be applied as one are joined.
     """
 
+    window: int
     head: MaybeBlock
     tail: MaybeBlock
     singles: tuple[MaybeBlock, ...]
@@ -52,8 +71,51 @@ class Stage:
     @property
     def cost(self) -> float:
         """Rough cost in truncated splits; a stage has a cost of its own to compile."""
-        sweeps = sum(0.4 if block is None else 1.0 for block in self.right + self.left)
-        return 2 + sweeps
+        if self.window > 2:
+            return 2 + _WIDE * len(self.right) + 1 + _PASS * (len(self.right) + 1)
+        gated = sum(block is not None for block in self.right + self.left)
+        return 2 + gated + _PASS * (2 * len(self.right) - gated)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A planned circuit that is applied several times in a row with other angles.
+
+    Attributes:
+        stages: the plan.
+        index (integer array of shape (repetitions, its P)): the places of its angles
+            among those of the whole circuit.
+    """
+
+    stages: tuple[Stage, ...]
+    index: np.ndarray
+
+    @property
+    def cost(self) -> float:
+        """Rough cost in truncated splits."""
+        return len(self.index) * sum(stage.cost for stage in self.stages)
+
+
+@functools.lru_cache(maxsize=256)
+def parts(ansatz: Ansatz, layout: Layout) -> tuple[Part, ...]:
+    """The circuit as parts to apply in order: its layers one by one, or in pairs."""
+    layer, index = repeats(ansatz)
+    single = (Part(plan(layer, layout), index),)
+    if len(index) == 1:
+        return single
+    even = len(index) // 2 * 2
+    first = Part(plan(_twice(layer), layout), index[:even].reshape(even // 2, -1))
+    paired = (first, Part(single[0].stages, index[even:]))[: 1 + len(index) % 2]
+    return min(single, paired, key=lambda each: sum(part.cost for part in each))
+
+
+def _twice(layer: Ansatz) -> Ansatz:
+    """Two layers with angles of their own."""
+    again = [
+        Gate(g.name, g.qubits, None if g.angle is None else g.angle + layer.n_params)
+        for g in layer.gates
+    ]
+    return Ansatz(layer.n_qubits, [*layer.gates, *again])
 
 
 @functools.lru_cache(maxsize=256)
@@ -83,29 +145,40 @@ def repeats(ansatz: Ansatz) -> tuple[Ansatz, np.ndarray]:
 
 @functools.lru_cache(maxsize=256)
 def plan(ansatz: Ansatz, layout: Layout) -> tuple[Stage, ...]:
-    """The cheapest of three schedules of a circuit.
+    """The cheapest of four schedules of a circuit.
 
     Neighbouring gates go into right sweeps, into sweeps both ways, or are treated like
-    gates that reach far (many of which are cheaper than many sweeps).
+    gates that reach far (many of which are cheaper than many sweeps). Where no gate
+    reaches far, they may go into wide sweeps.
     """
     schedules = [
-        _Schedule(ansatz, layout, both_ways=False, reach=False),
-        _Schedule(ansatz, layout, both_ways=True, reach=False),
-        _Schedule(ansatz, layout, both_ways=False, reach=True),
+        Schedule(ansatz, layout),
+        Schedule(ansatz, layout, both_ways=True),
+        Schedule(ansatz, layout, reach=True),
     ]
+    near = all(not stage.far for stage in schedules[0].stages)
+    if near and layout.n_cores >= _WINDOW:
+        schedules.append(Schedule(ansatz, layout, window=_WINDOW))
     return min(schedules, key=lambda schedule: schedule.cost).stages
 
 
-class _Schedule:
+class Schedule:
     """Places the gates of a circuit one after another.
 
     A place is (stage, slot); a slot's moment orders it within its stage.
     """
 
     def __init__(
-        self, ansatz: Ansatz, layout: Layout, *, both_ways: bool, reach: bool
+        self,
+        ansatz: Ansatz,
+        layout: Layout,
+        *,
+        both_ways: bool = False,
+        reach: bool = False,
+        window: int = 2,
     ) -> None:
         self._layout, self._both_ways, self._reach = layout, both_ways, reach
+        self._window = window
         self._slots: list[dict[tuple, list[Gate]]] = []
         self._latest: dict[int, tuple[int, tuple]] = {}
         self._waiting: dict[int, list[Gate]] = defaultdict(list)
@@ -144,11 +217,16 @@ class _Schedule:
             return
         stage, kind = self._latest.get(qubit, (-1, ("far",)))
         if kind == ("far",):
-            site = self._layout.site(qubit)
-            ends = {0: ("head",), self._layout.n_cores - 1: ("tail",)}
-            stage, kind = stage + 1, ends.get(site, ("single", site))
+            stage, kind = stage + 1, self._alone(qubit)
             self._latest[qubit] = stage, kind
         self._add(stage, kind, gates)
+
+    def _alone(self, qubit: int) -> tuple:
+        """The slot at the start of a stage for one-qubit gates alone."""
+        site, last = self._layout.site(qubit), self._layout.n_cores - 1
+        if self._window > 2:
+            return next(self._wide((qubit,)))
+        return {0: ("head",), last: ("tail",)}.get(site, ("single", site))
 
     def _add(self, stage: int, kind: tuple, gates: list[Gate]) -> None:
         if stage == len(self._slots):
@@ -158,18 +236,35 @@ class _Schedule:
     def _kinds(self, gate: Gate) -> Iterator[tuple]:
         """The slots that could hold a two-qubit gate, earliest moment first."""
         low, high = sorted(map(self._layout.site, gate.qubits))
-        first, last = self._layout.first, self._layout.last
-        inside = all(first <= qubit <= last for qubit in gate.qubits)
-        if low == high == 0:
+        if self._window > 2:
+            yield from self._wide(gate.qubits)
+        elif low == high == 0:
             yield ("head",)
         elif low == high:
             yield from (("tail",), ("turn",))
-        elif high - low > 1 or not inside or self._reach:
+        elif high - low > 1 or not self._between(gate.qubits) or self._reach:
             yield ("far",)
         else:
             yield ("right", low)
             if self._both_ways:
                 yield ("left", low)
+
+    def _wide(self, qubits: tuple[int, ...]) -> Iterator[tuple]:
+        """The slots of a wide sweep that hold qubits which are no further apart."""
+        sites = [self._layout.site(qubit) for qubit in qubits]
+        low, high = min(sites), max(sites)
+        held, beyond = self._window - 1, self._layout.n_cores - self._window + 1
+        if high < held:
+            yield ("head",)
+        if self._between(qubits):
+            for j in range(max(0, high - held), min(low + 1, beyond)):
+                yield ("right", j)
+        if low >= beyond:
+            yield ("turn",)
+
+    def _between(self, qubits: tuple[int, ...]) -> bool:
+        """Whether each of the qubits is the physical one of its core."""
+        return all(self._layout.first <= q <= self._layout.last for q in qubits)
 
     def _moment(self, kind: tuple) -> int:
         name, *bond = kind
@@ -181,6 +276,8 @@ class _Schedule:
 
     def _takes(self, stage: int, kind: tuple) -> bool:
         """Whether a stage may hold a slot: sweeps and far gates exclude each other."""
+        if self._window > 2:
+            return True
         if stage == len(self._slots):
             return kind != ("turn",)
         names = {name for name, *_ in self._slots[stage]}
@@ -191,28 +288,31 @@ class _Schedule:
         return kind[0] not in ("right", "left") or "far" not in names
 
     def _freeze(self, slots: dict[tuple, list[Gate]]) -> Stage:
-        layout = self._layout
+        layout, held = self._layout, self._window - 1
 
         def block(kind: tuple, qubits: range) -> MaybeBlock:
             return Block(tuple(qubits), tuple(slots[kind])) if kind in slots else None
 
-        def bond(name: str, j: int) -> MaybeBlock:
-            return block((name, j), range(layout.first + j, layout.first + j + 2))
+        def swept(name: str, j: int) -> MaybeBlock:
+            start = layout.first + j
+            return block((name, j), range(start, start + self._window))
 
         bonds = [j for name, *rest in slots if name in ("right", "left") for j in rest]
+        if self._window > 2 and ("turn",) in slots:
+            bonds = [layout.n_cores - self._window]
         reached = range(1 + max(bonds, default=-1))
-        tail = range(layout.last, layout.n_qubits)
         singles = tuple(
             block(("single", j), range(layout.first + j, layout.first + j + 1))
             for j in range(1, layout.n_cores - 1)
         )
         return Stage(
-            head=block(("head",), range(layout.first + 1)),
-            tail=block(("tail",), tail),
+            window=self._window,
+            head=block(("head",), range(layout.first + held)),
+            tail=block(("tail",), range(layout.last, layout.n_qubits)),
             singles=singles if any(singles) else (),
-            right=tuple(bond("right", j) for j in reached),
-            turn=block(("turn",), tail),
-            left=tuple(bond("left", j) for j in reached),
+            right=tuple(swept("right", j) for j in reached),
+            turn=block(("turn",), range(layout.last + 1 - held, layout.n_qubits)),
+            left=() if held > 1 else tuple(swept("left", j) for j in reached),
             far=into_fans(slots.get(("far",), ())),
         )
 

@@ -4,12 +4,14 @@ Every loop over sites is a ``lax.scan``, so that the number of operations to com
 does not depend on the number of qubits.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from tnqrnn.backends.base import Truncation
-from tnqrnn.backends.truncation import lq, split
+from tnqrnn.backends.truncation import lq, save_factors, split
 
 
 def sweep(
@@ -23,16 +25,19 @@ def sweep(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Moves the centre over N bonds and applies a gate at each where one is present.
 
+    The centre may be a window of m sites held as one tensor. It takes in the next core,
+    a gate on m + 1 qubits is applied, and the first site is split off.
+
     Args:
-        centre (complex array of shape (chi, 2, chi)): the centre, next to ``cores``.
+        centre (complex array of shape (chi, 2**m, chi)): next to ``cores``.
         cores (complex array of shape (N, chi, 2, chi)): the cores it moves over, in
             chain order, isometric away from the centre.
-        gates (complex array of shape (N, 4, 4)): in bond order; ``None`` if no gate is
-            present. Their first factor is the left qubit.
+        gates (complex array of shape (N, 2**(m+1), 2**(m+1))): in bond order; ``None``
+            if no gate is present. Their first factor is the left qubit.
         present (boolean array of shape (N,)): static; a bond without a gate is passed
-            without truncation.
+            without truncation, which takes m = 1.
         cutoff: see :func:`tnqrnn.backends.truncation.split`.
-        leftward: the centre is right of ``cores`` and moves left.
+        leftward: the centre is right of ``cores`` and moves left; m = 1.
 
     Returns:
         the new centre, the N cores left behind in chain order, and the discarded
@@ -43,18 +48,17 @@ def sweep(
         centre, cores = mirror(centre), mirror(cores)
 
     def gated(centre, core, gate):
-        theta = (centre.reshape(2 * chi, chi) @ core.reshape(chi, 2 * chi)).reshape(
-            chi, 2, 2, chi
-        )
-        theta = jnp.einsum("xyuv,auvc->axyc", gate, theta).reshape(2 * chi, 2 * chi)
-        isometry, rest, weight = truncated_split(theta, chi, cutoff)
-        return rest.reshape(chi, 2, chi), isometry.reshape(chi, 2, chi), weight
+        theta = taken_in(centre, core)
+        theta = jnp.einsum("xu,auc->axc", gate, theta)
+        isometry, rest, weight = split_off(theta, cutoff)
+        return rest, isometry, weight
 
     def passed(centre, core, gate):
         isometry, rest = isometry_first(centre.reshape(2 * chi, chi))
         moved = (rest @ core.reshape(chi, 2 * chi)).reshape(chi, 2, chi)
         return moved, isometry.reshape(chi, 2, chi), jnp.zeros((), centre.real.dtype)
 
+    @functools.partial(jax.checkpoint, policy=save_factors)
     def step(centre, inputs):
         core, gate, here = inputs
         if present.all():
@@ -65,15 +69,36 @@ def sweep(
             centre, *left = jax.lax.cond(here, gated, passed, centre, core, gate)
         return centre, left
 
-    if gates is not None:
-        gates = gates.reshape(-1, 2, 2, 2, 2)
-        gates = gates.transpose(0, 2, 1, 4, 3) if leftward else gates
+    if gates is not None and leftward:
+        gates = gates.reshape(-1, 2, 2, 2, 2).transpose(0, 2, 1, 4, 3).reshape(-1, 4, 4)
     centre, (cores, weights) = jax.lax.scan(
         step, centre, (cores, gates, jnp.asarray(present)), reverse=leftward
     )
     if leftward:
         centre, cores = mirror(centre), mirror(cores)
     return centre, cores, weights
+
+
+def taken_in(centre: jax.Array, core: jax.Array) -> jax.Array:
+    """A centre of shape (chi, d, chi) and the core after it as one, (chi, 2 d, chi)."""
+    chi, d, _ = centre.shape
+    theta = centre.reshape(d * chi, chi) @ core.reshape(chi, 2 * chi)
+    return theta.reshape(chi, 2 * d, chi)
+
+
+def split_off(
+    theta: jax.Array, cutoff: float
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Splits the first site off several held as one, of shape (chi, 2 d, chi).
+
+    Returns:
+        the site (chi, 2, chi), left-isometric; the centre (chi, d, chi); and the
+        discarded weight.
+    """
+    chi, sites, _ = theta.shape
+    matrix = theta.reshape(2 * chi, sites // 2 * chi)
+    isometry, rest, weight = truncated_split(matrix, chi, cutoff)
+    return isometry.reshape(chi, 2, chi), rest.reshape(chi, -1, chi), weight
 
 
 def mirror(cores: jax.Array) -> jax.Array:

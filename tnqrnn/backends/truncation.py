@@ -104,9 +104,12 @@ def _split(theta, max_bond, cutoff):
 def _left_basis(theta: jax.Array) -> jax.Array:
     """All p left singular vectors of (p, q), largest value first, as columns.
 
-    They span the complement of the kept ones, too, whatever q is.
+    They span the complement of the kept ones, too, whatever q is. A wide matrix is
+    first reduced to its triangular factor, which has the same left vectors.
     """
     p, q = theta.shape
+    if q > p:
+        theta = jnp.linalg.qr(theta.conj().T, mode="r").conj().T
     square = jnp.pad(theta, ((0, 0), (0, max(0, p - q))))
     return _saved(jnp.linalg.svd(square, full_matrices=False)[0])
 

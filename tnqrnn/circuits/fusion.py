@@ -49,8 +49,15 @@ def fuse(ansatz: Ansatz, max_qubits: int) -> tuple[Block, ...]:
     two-qubit gates can run before another qubit is needed. Applying the blocks in order
     is applying the circuit.
     """
-    width = min(max(2, max_qubits), ansatz.n_qubits)
-    queues = _Queues(ansatz)
+    return fuse_gates(ansatz.gates, ansatz.n_qubits, max_qubits)
+
+
+def fuse_gates(
+    every: Sequence[Gate], n_qubits: int, max_qubits: int
+) -> tuple[Block, ...]:
+    """:func:`fuse` for a part of a circuit of n qubits."""
+    width = min(max(2, max_qubits), n_qubits)
+    queues = _Queues(every, n_qubits)
     blocks = []
     while any(queues.waiting):
         best: list[int] = []
@@ -59,7 +66,7 @@ def fuse(ansatz: Ansatz, max_qubits: int) -> tuple[Block, ...]:
             if queues.worth(run) > queues.worth(best):
                 best = run
         queues.take(best)
-        gates = tuple(ansatz.gates[i] for i in best)
+        gates = tuple(every[i] for i in best)
         qubits = sorted({qubit for gate in gates for qubit in gate.qubits})
         blocks.append(Block(tuple(qubits), gates))
     return tuple(blocks)
@@ -68,9 +75,9 @@ def fuse(ansatz: Ansatz, max_qubits: int) -> tuple[Block, ...]:
 class _Queues:
     """The gates that have not run yet, by their numbers, in order on each qubit."""
 
-    def __init__(self, ansatz: Ansatz) -> None:
-        self.on = [gate.qubits for gate in ansatz.gates]
-        self.waiting: list[list[int]] = [[] for _ in range(ansatz.n_qubits)]
+    def __init__(self, gates: Sequence[Gate], n_qubits: int) -> None:
+        self.on = [gate.qubits for gate in gates]
+        self.waiting: list[list[int]] = [[] for _ in range(n_qubits)]
         for i, qubits in enumerate(self.on):
             for qubit in qubits:
                 self.waiting[qubit].append(i)
