@@ -442,6 +442,21 @@ def test_wide_sweeps_of_any_circuit_are_that_circuit(layout, rng, monkeypatch):
         assert difference <= lost + EXACT_C128
 
 
+@pytest.mark.parametrize("n_layers", [3, 4])
+def test_layers_in_pairs_are_the_circuit(n_layers, rng):
+    """Their rank fits: one pair and one layer that is left, then two pairs."""
+    max_bond = 2**n_layers
+    ansatz = tq.hardware_efficient(2 * n_layers + 4, n_layers=n_layers)
+    angles = rng.uniform(-np.pi, np.pi, ansatz.n_params)
+    planned = parts(ansatz, Layout(ansatz.n_qubits, max_bond))
+    shape = [(part.stages[0].window, len(part.index)) for part in planned]
+    assert shape == {3: [(3, 1), (2, 1)], 4: [(3, 2)]}[n_layers]
+    run = jax.jit(lambda backend, a: roll_out(backend, ansatz, a)[1], static_argnums=0)
+    readouts = run(tq.MPS(max_bond, dtype="complex128"), angles[None])
+    expected = run(tq.Statevector("complex128"), angles[None])
+    np.testing.assert_allclose(readouts, expected, atol=EXACT_C128)
+
+
 def test_repeated_layers_are_found():
     layer, index = repeats(tq.hardware_efficient(5, n_layers=3))
     assert layer == tq.hardware_efficient(5, n_layers=1)

@@ -47,8 +47,9 @@ class MPS(AbstractBackend):
 
     Where ``max_bond >= 2**(n // 2)`` nothing can be truncated, and the state is held
     and moved as a vector, exactly like that of :class:`Statevector`. Below that, a
-    circuit layer costs O(n chi^3), and each gate on a bond keeps the ``max_bond``
-    largest Schmidt values and restores the norm. ``truncation(state)`` says what was
+    circuit layer costs O(n chi^3). Wherever gates widen a bond, the ``max_bond``
+    largest Schmidt values are kept and the norm is restored; gates of two layers on a
+    bond may be applied before it is truncated. ``truncation(state)`` says what was
     lost.
 
     Gradients are those of the truncated simulation itself, not of the exact one, and

@@ -35,8 +35,7 @@ from tnqrnn.backends.mps_state import Layout
 from tnqrnn.circuits.ansatz import Ansatz, Gate
 from tnqrnn.circuits.fusion import Block
 
-
-_WINDOW = 3  # cores at once in a wide sweep; more cost more than they save
+_WINDOW = 3  # cores at once in a wide sweep (benchmarks/windows.py)
 _WIDE = 1.6  # a split of three cores, in splits of two
 _PASS = 0.4  # a bond that is passed without a gate
 
