@@ -1,0 +1,84 @@
+"""Contracting a network by its plan, in JAX."""
+
+import itertools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tnqrnn.contraction.plan import ContractionPlan
+
+
+def contract(plan: ContractionPlan, arrays: Sequence[jax.Array]) -> jax.Array:
+    """The result of a network, traceable and differentiable.
+
+    Slices are contracted one after another, and a gradient contracts each again instead
+    of keeping its intermediate results.
+
+    Args:
+        plan: of the network's geometry.
+        arrays: its tensors in order, of the shapes of ``plan.geometry``.
+
+    Returns:
+        array with the axes of ``plan.geometry.output``.
+
+    Raises:
+        ValueError: another number of arrays or another shape.
+    """
+    shapes = tuple(tuple(np.shape(array)) for array in arrays)
+    if shapes != plan.geometry.shapes:
+        raise ValueError(
+            f"arrays must be of shapes {plan.geometry.shapes}, got {shapes}."
+        )
+    if not plan.slices:
+        return _contract(plan, plan.geometry.inputs, arrays)
+    sizes = [range(plan.geometry.size_of[letter]) for letter in plan.slices]
+    values = np.array(list(itertools.product(*sizes)), dtype=np.int32)
+    inputs = [
+        "".join(i for i in indices if i not in plan.slices)
+        for indices in plan.geometry.inputs
+    ]
+
+    @jax.checkpoint
+    def one(arrays, value):
+        at = dict(zip(plan.slices, value, strict=True))
+        parts = []
+        for indices, array in zip(plan.geometry.inputs, arrays, strict=True):
+            for axis in reversed(range(len(indices))):
+                if indices[axis] in at:
+                    array = jnp.take(array, at[indices[axis]], axis=axis)
+            parts.append(array)
+        return _contract(plan, inputs, parts)
+
+    arrays = tuple(map(jnp.asarray, arrays))
+    start = jnp.zeros_like(jax.eval_shape(one, arrays, list(values[0])))
+    add = lambda total, value: (total + one(arrays, list(value)), None)  # noqa: E731
+    return jax.lax.scan(add, start, jnp.asarray(values))[0]
+
+
+def _contract(
+    plan: ContractionPlan, inputs: Sequence[str], arrays: Sequence[jax.Array]
+) -> jax.Array:
+    left = list(zip(inputs, arrays, strict=True))
+    output = plan.geometry.output
+    for pair in plan.path:
+        (b, second), (a, first) = (left.pop(place) for place in sorted(pair)[::-1])
+        needed = set(output).union(*(indices for indices, _ in left))
+        kept = "".join(i for i in dict.fromkeys(a + b) if i in needed)
+        left.append((kept, _einsum((a, b), (first, second), kept)))
+    ((indices, result),) = left
+    return _einsum((indices,), (result,), output)
+
+
+def _einsum(
+    inputs: Sequence[str], arrays: Sequence[jax.Array], output: str
+) -> jax.Array:
+    """``jnp.einsum`` of indices that are any letters."""
+    axis = {i: k for k, i in enumerate(dict.fromkeys("".join(inputs)))}
+    terms = [
+        part
+        for indices, array in zip(inputs, arrays, strict=True)
+        for part in (array, [axis[i] for i in indices])
+    ]
+    return jnp.einsum(*terms, [axis[i] for i in output], precision="highest")
