@@ -175,6 +175,7 @@ def compared(options: Options) -> list[list[Size]]:
     return [
         [Size(n, n_steps, options.batch, options.max_bond) for n in options.qubits]
         for n_steps in options.steps
+        if options.qubits
     ]
 
 
@@ -239,7 +240,7 @@ def show(results: dict, size: Size, names: tuple[str, ...], options: Options) ->
 
 def draw(results: dict, options: Options) -> Path:
     """Seconds of a later gradient, and of the first, against qubits."""
-    n_columns = len(options.steps) + bool(options.large)
+    n_columns = len(compared(options)) + bool(options.large)
     figure, panels = plt.subplots(
         *(2, n_columns),
         figsize=(3.6 * n_columns + 0.6, 6.4),

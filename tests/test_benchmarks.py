@@ -1,5 +1,6 @@
 """The peers of the benchmarks: both engines against others on the same problem."""
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -159,6 +160,8 @@ def test_the_table_of_the_mps_step(
     calls.clear()
     mps_step.main(options)
     assert not calls  # all of it, failures included, was kept
+    mps_step.main(dataclasses.replace(options, qubits=(), peers=()))
+    assert not calls
 
 
 @pytest.mark.parametrize("before", [0, 2, 5])
