@@ -1,6 +1,6 @@
 """How many cores a sweep of the MPS engine should hold at once.
 
-    python benchmarks/windows.py            # 3 minutes on one core
+    python benchmarks/windows.py            # 2 minutes on one core
 
 A window of w cores takes w - 1 layers of a chain in one sweep to the right and one
 back, with one truncated split a bond. Measured is the gradient of `--steps` such sweeps
