@@ -48,7 +48,7 @@ OWNERS = {
     "quimb": {"backends", "contraction"},
     "scipy": {"study"},
     "sklearn": {"tasks"},
-    "tqdm": {"training", "study"},
+    "tqdm": {"contraction", "training", "study"},
     "tyro": {"cli"},
     "xarray": {"study"},
 }

@@ -85,6 +85,15 @@ def lattice(side=3, bond=3):
     return Geometry.of(inputs, ["open"], sizes)
 
 
+def test_a_search_is_the_same_every_time():
+    geometry = lattice(4, bond=2)
+    first = search_plan(geometry)
+    assert first == search_plan(geometry)
+    assert first.path != search_plan(geometry, seed=1).path
+    brief = search_plan(geometry, max_seconds=0.0)
+    assert brief == search_plan(geometry, repeats=1)
+
+
 def test_slices_change_neither_values_nor_gradients():
     geometry = lattice()
     whole, arrays = search_plan(geometry), arrays_of(geometry)

@@ -15,7 +15,9 @@ CHAIN = tq.hardware_efficient(6, n_layers=2)
 
 @jax.jit
 def loss(angles):
-    state = BACKEND.evolve(CHAIN, angles, BACKEND.init(6))
+    state = BACKEND.init(6)
+    for _ in range(2):
+        state = BACKEND.evolve(CHAIN, angles, state)
     return BACKEND.expectation("xyz", state) @ jnp.linspace(-1, 1, 18)
 
 
