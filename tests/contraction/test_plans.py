@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import multiprocessing
+import os
 import string
 
 import jax
@@ -219,8 +220,6 @@ def test_plans_are_found_where_they_are_kept(tmp_path, monkeypatch):
 
 
 def search_in_turn(folder, barrier, results):
-    import os
-
     os.environ["TNQRNN_PLANS"] = folder
     barrier.wait()
     results.put(find_plan(lattice()).path)

@@ -70,8 +70,9 @@ class Stage:
     @property
     def cost(self) -> float:
         """Rough cost in truncated splits; a stage has a cost of its own to compile."""
-        if self.window > 2:
-            return 2 + _WIDE * len(self.right) + 1 + _PASS * (len(self.right) + 1)
+        if held := self.window - 2:
+            bonds = len(self.right) + held
+            return 2 + _WIDE * len(self.right) + held + _PASS * bonds
         gated = sum(block is not None for block in self.right + self.left)
         return 2 + gated + _PASS * (2 * len(self.right) - gated)
 
@@ -323,4 +324,4 @@ class Schedule:
             for centre, (left, right) in zip(centres, spans, strict=False)
         )
         far = sum(2.5 * (right - left) for left, right in spans)
-        return stage.cost + far + 0.4 * (moves + centres[-1])
+        return stage.cost + far + _PASS * (moves + centres[-1])

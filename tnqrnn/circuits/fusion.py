@@ -41,7 +41,6 @@ class Block:
         return tuple((g.name, tuple(place[q] for q in g.qubits)) for g in self.gates)
 
 
-@functools.lru_cache(maxsize=256)
 def fuse(ansatz: Ansatz, max_qubits: int) -> tuple[Block, ...]:
     """Cuts a circuit into blocks of at most ``max(2, max_qubits)`` qubits.
 
@@ -52,8 +51,9 @@ def fuse(ansatz: Ansatz, max_qubits: int) -> tuple[Block, ...]:
     return fuse_gates(ansatz.gates, ansatz.n_qubits, max_qubits)
 
 
+@functools.lru_cache(maxsize=256)
 def fuse_gates(
-    every: Sequence[Gate], n_qubits: int, max_qubits: int
+    every: tuple[Gate, ...], n_qubits: int, max_qubits: int
 ) -> tuple[Block, ...]:
     """:func:`fuse` for a part of a circuit of n qubits."""
     width = min(max(2, max_qubits), n_qubits)

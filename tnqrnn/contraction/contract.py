@@ -47,7 +47,9 @@ def contract(plan: ContractionPlan, arrays: Sequence[jax.Array]) -> jax.Array:
         for indices, array in zip(plan.geometry.inputs, arrays, strict=True):
             for axis in reversed(range(len(indices))):
                 if indices[axis] in at:
-                    array = jnp.take(array, at[indices[axis]], axis=axis)
+                    array = jax.lax.dynamic_index_in_dim(
+                        array, at[indices[axis]], axis, keepdims=False
+                    )
             parts.append(array)
         return _contract(plan, inputs, parts)
 
