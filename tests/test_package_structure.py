@@ -48,6 +48,7 @@ OWNERS = {
     "quimb": {"backends", "contraction"},
     "scipy": {"study"},
     "sklearn": {"tasks"},
+    "threadpoolctl": {"study"},
     "tqdm": {"contraction", "training", "study"},
     "tyro": {"cli"},
     "xarray": {"study"},

@@ -10,6 +10,7 @@ from types import ModuleType
 from tnqrnn.backends import (
     MPS,
     AbstractBackend,
+    Network,
     Statevector,
     Truncation,
     TruncationError,
@@ -43,6 +44,7 @@ __all__ = [
     "Controller",
     "FitResult",
     "Gate",
+    "Network",
     "NonFiniteError",
     "QRNNCarry",
     "QRNNCell",

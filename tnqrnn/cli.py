@@ -4,9 +4,9 @@ import sys
 
 import tyro
 
+from tnqrnn import plan_command
 from tnqrnn.doctor import doctor
-
-COMMANDS = {"doctor": doctor}
+from tnqrnn.records import RecordError
 
 
 def main() -> int:
@@ -15,8 +15,14 @@ def main() -> int:
     Returns:
         the exit code: 2 for an argument that is refused.
     """
+    plan = tyro.extras.SubcommandApp()
+    for name, command in plan_command.COMMANDS.items():
+        plan.command(command, name=name)
+    commands = tyro.extras.SubcommandApp()
+    commands.command(doctor)
+    commands.command(plan, name="plan")
     try:
-        return tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="tnqrnn")
-    except ValueError as error:
+        return commands.cli(prog="tnqrnn")
+    except (ValueError, RecordError) as error:
         print(f"tnqrnn: {error}", file=sys.stderr)
         return 2

@@ -1,7 +1,8 @@
 """What every backend promises, run over every backend.
 
 A new backend joins by one line in ``BACKENDS``. Those in ``EXACT_ONLY`` hold any state
-of up to six qubits without loss; the others may truncate.
+of up to six qubits without loss; the others may truncate. A state that grows is moved
+by a loop where others are scanned.
 """
 
 import itertools
@@ -22,6 +23,7 @@ EXACT_ONLY = {
     "statevector": lambda dtype: tq.Statevector(dtype),
     "mps-8": lambda dtype: tq.MPS(8, dtype=dtype),
     "mps-11": lambda dtype: tq.MPS(11, dtype=dtype),
+    "network": lambda dtype: tq.Network(dtype=dtype),
 }
 BACKENDS = EXACT_ONLY | {
     "mps-1": lambda dtype: tq.MPS(1, dtype=dtype),
@@ -39,6 +41,19 @@ STRINGS = ["X0", "I", "Z0 Y2", "X0 Y1 Z2 X3 Y4 Z5", "Z5", "Y1 X5"]
 def random_state(n_qubits, rng):
     psi = rng.normal(size=(2**n_qubits, 2)) @ np.array([1, 1j])
     return psi / np.linalg.norm(psi)
+
+
+def evolved(backend, ansatz, state, all_angles):
+    """The state after a circuit at several sets of angles, one after another."""
+    if backend.grows:
+        for angles in all_angles:
+            state = backend.evolve(ansatz, angles, state)
+        return state
+    return jax.lax.scan(
+        lambda state, angles: (backend.evolve(ansatz, angles, state), None),
+        state,
+        all_angles,
+    )[0]
 
 
 def strings_for(n_qubits):
@@ -96,9 +111,25 @@ def test_a_given_state_is_held_as_it_is(make, dtype, n_qubits, rng):
     np.testing.assert_allclose(backend.to_statevector(a), psi, atol=atol)
     np.testing.assert_allclose(backend.norm(a), 1, atol=atol)
     np.testing.assert_allclose(backend.overlap(a, b), np.vdot(psi, phi), atol=atol)
-    for cut in range(1, n_qubits):
+    for cut in range(1, n_qubits if backend.has_entropy else 1):
         expected = references.entropy(psi, cut)
         np.testing.assert_allclose(backend.entropy(a, cut), expected, atol=20 * atol)
+
+
+@every
+@pytest.mark.parametrize("qubits", [(0,), (2, 4), (5, 1, 0), (3, 0, 5, 2)])
+def test_reduced_density_matrices(make, qubits, rng):
+    """Those of the state that is held, truncated or not."""
+    backend = make("complex128")
+    ansatz = tq.hardware_efficient(6)
+    angles = rng.uniform(-np.pi, np.pi, ansatz.n_params)
+    state = testing.evolve(backend, ansatz, angles)
+    psi = np.asarray(backend.to_statevector(state)).reshape((2,) * 6)
+    others = [qubit for qubit in range(6) if qubit not in qubits]
+    rows = psi.transpose(*qubits, *others).reshape(2 ** len(qubits), -1)
+    density = jax.jit(lambda s: backend.reduced_density_matrix(qubits, s))(state)
+    assert density.dtype == "complex128"
+    np.testing.assert_allclose(density, rows @ rows.conj().T, atol=1e-10)
 
 
 @exact
@@ -159,11 +190,8 @@ def test_gradient_is_finite_at_special_angles_and_states(make, dtype):
     @jax.jit
     @jax.value_and_grad
     def loss(angles, start):
-        state, _ = jax.lax.scan(
-            lambda state, _: (backend.evolve(ansatz, angles, state), None),
-            backend.from_statevector(start),
-            length=2,
-        )
+        twice = jnp.stack([angles, angles])
+        state = evolved(backend, ansatz, backend.from_statevector(start), twice)
         return jnp.sum(backend.expectation("xyz+zz", state)) + backend.norm(state)
 
     for start in (PRODUCT, GHZ, BELL_PAIRS):
@@ -188,11 +216,7 @@ def test_gradient_is_that_of_the_backend_s_own_value(name, topology, rng):
 
     @jax.jit
     def loss(angles):
-        state, _ = jax.lax.scan(
-            lambda state, part: (backend.evolve(ansatz, part, state), None),
-            backend.init(6),
-            angles.reshape(2, -1),
-        )
+        state = evolved(backend, ansatz, backend.init(6), angles.reshape(2, -1))
         return backend.expectation("xyz", state) @ weights
 
     angles = rng.uniform(-1, 1, 2 * ansatz.n_params)
@@ -218,9 +242,11 @@ def test_a_batch_is_a_loop_and_jit_is_eager(make, rng):
         assert eqx.tree_equal(batch, stacked, rtol=0, atol=EXACT["complex128"])
 
 
-@every
+@pytest.mark.parametrize(
+    "make", [make for make in BACKENDS.values() if not make("complex64").grows]
+)
 def test_a_state_keeps_its_structure(make):
-    """Otherwise it could not be carried by a scan."""
+    """Otherwise it could not be carried by a scan; one that grows is not."""
     backend = make("complex64")
     ansatz = tq.hardware_efficient(6)
     state = backend.init(6)
@@ -255,9 +281,12 @@ def test_bad_input_is_refused(make):
         backend.evolve(tq.hardware_efficient(2), np.zeros(10, np.float32), state)
     with pytest.raises(ValueError, match="act on qubits 0 to 2, got 'Z3'"):
         backend.expectation(["Z3"], state)
-    for cut in (0, 3):
+    for cut in (0, 3) if backend.has_entropy else ():
         with pytest.raises(ValueError, match=r"cut must be an integer in \[1, 2\]"):
             backend.entropy(state, cut)
+    for qubits in ((), (0, 0), (0, 1, 2, 3, 4)):
+        with pytest.raises(ValueError, match="qubits must be|qubits: qubit must be"):
+            backend.reduced_density_matrix(qubits, state)
     with pytest.raises(ValueError, match="must have the 3 qubits of a"):
         backend.overlap(state, backend.init(2))
     with pytest.raises(ValueError, match=r"amplitudes must be of shape \(2\*\*n,\)"):

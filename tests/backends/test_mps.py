@@ -327,6 +327,21 @@ def test_reading_agrees_with_the_state_s_own_vector(max_bond, rng):
     np.testing.assert_allclose(actual["norm"], 1, atol=EXACT_C128)
 
 
+def test_strings_over_any_part_of_a_chain(rng):
+    """From their first core to their last one, with one pass for each kind of span."""
+    n_qubits = 12
+    backend, exact = tq.MPS(3, dtype="complex128"), tq.Statevector("complex128")
+    state = backend.from_statevector(random_state(n_qubits, rng))
+    vector = exact.from_statevector(backend.to_statevector(state))
+    pairs = itertools.combinations(range(n_qubits), 2)
+    strings = [f"{rng.choice(list('XYZ'))}{a} Y{b}" for a, b in pairs]
+    for _ in range(30):
+        qubits = rng.choice(n_qubits, rng.integers(3, 7), replace=False)
+        strings.append(" ".join(f"{rng.choice(list('XYZ'))}{q}" for q in qubits))
+    actual = jax.jit(lambda s: backend.expectation(strings, s))(state)
+    np.testing.assert_allclose(actual, exact.expectation(strings, vector), atol=1e-10)
+
+
 @pytest.mark.parametrize(
     ("topology", "max_bond"),
     [("chain", 1), ("chain", 3), ("brickwork", 2), ("ring", 3), ("all_to_all", 2)],

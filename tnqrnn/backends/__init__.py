@@ -8,9 +8,14 @@ from tnqrnn.backends.base import (
 )
 from tnqrnn.backends.budget import TruncationError
 from tnqrnn.backends.mps import MPS
+from tnqrnn.backends.network import Network
 from tnqrnn.backends.statevector import Statevector
 
-BACKENDS: dict[str, type[AbstractBackend]] = {"Statevector": Statevector, "MPS": MPS}
+BACKENDS: dict[str, type[AbstractBackend]] = {
+    "Statevector": Statevector,
+    "MPS": MPS,
+    "Network": Network,
+}
 """Every backend by name."""
 
 __all__ = [
@@ -18,6 +23,7 @@ __all__ = [
     "MPS",
     "AbstractBackend",
     "AbstractReversibleBackend",
+    "Network",
     "State",
     "Statevector",
     "Truncation",

@@ -8,6 +8,9 @@ basis state's number.
 """
 
 import abc
+import functools
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -16,13 +19,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from tnqrnn.checks import check_dtype, check_finite, real_dtype
+from tnqrnn.checks import check_dtype, check_finite, check_int, real_dtype
 from tnqrnn.circuits import Ansatz, Observables, PauliString
+from tnqrnn.circuits.gates import PAULIS
 
 if TYPE_CHECKING:
     from quimb.tensor import MatrixProductState
 
 State = Any
+
+MAX_DENSITY = 4
+"""Qubits of the largest reduced density matrix."""
 
 
 class Truncation(NamedTuple):
@@ -60,11 +67,16 @@ class AbstractBackend(abc.ABC):
     Attributes:
         dtype: complex type of the amplitudes, ``"complex64"`` or ``"complex128"``.
         exact: whether no operation ever truncates.
+        grows: whether :meth:`evolve` makes a state larger, so that steps cannot be
+            scanned.
+        has_entropy: whether :meth:`entropy` can be asked for.
         gradients: modes of :func:`tnqrnn.unroll` it supports, the default first.
     """
 
     dtype: str
     exact: ClassVar[bool]
+    grows: ClassVar[bool] = False
+    has_entropy: ClassVar[bool] = True
     gradients: ClassVar[tuple[str, ...]]
 
     def __post_init__(self) -> None:
@@ -125,6 +137,37 @@ class AbstractBackend(abc.ABC):
             ValueError: an unknown observable or a missing qubit.
         """
 
+    def reduced_density_matrix(self, qubits: Sequence[int], state: State) -> jax.Array:
+        """The density matrix of up to four qubits, the others traced out.
+
+        It is put together from the expectations of all Pauli strings on the qubits,
+        ``rho = 2^-k sum_P <P> P``, which a backend reads together.
+
+        Args:
+            qubits: k different ones, the first the most significant.
+            state: of n >= k qubits.
+
+        Returns:
+            complex array of shape (2**k, 2**k) and trace 1.
+
+        Raises:
+            ValueError: no qubit, more than four, a qubit twice or one that is missing.
+        """
+        n_qubits = self.n_qubits(state)
+        chosen = tuple(
+            check_int("qubits: qubit", qubit, minimum=0, maximum=n_qubits - 1)
+            for qubit in qubits
+        )
+        if not 1 <= len(chosen) <= MAX_DENSITY or len(set(chosen)) < len(chosen):
+            raise ValueError(
+                f"qubits must be 1 to {MAX_DENSITY} different qubits, got {chosen}."
+            )
+        strings, matrices = _all_strings(chosen)
+        values = self.expectation(strings, state)
+        return jnp.tensordot(
+            values.astype(self.dtype), jnp.asarray(matrices, self.dtype), 1
+        )
+
     @abc.abstractmethod
     def norm(self, state: State) -> jax.Array:
         """sqrt(<psi|psi>), real, of shape ()."""
@@ -143,6 +186,7 @@ class AbstractBackend(abc.ABC):
 
         Raises:
             ValueError: ``cut`` is no integer in [1, n-1].
+            NotImplementedError: the backend has no entropies.
         """
 
     def entropies(self, state: State) -> jax.Array:
@@ -234,6 +278,20 @@ class AbstractReversibleBackend(AbstractBackend):
             dvalues: dL/d(their values), of shape (M,).
             cotangent: the rest of dL/d(state), a pytree like ``state``.
         """
+
+
+@functools.lru_cache(maxsize=64)
+def _all_strings(
+    qubits: tuple[int, ...],
+) -> tuple[tuple[PauliString, ...], np.ndarray]:
+    """All 4**k Pauli strings on some qubits, and their matrices over 2**k."""
+    strings, matrices = [], []
+    for axes in itertools.product("IXYZ", repeat=len(qubits)):
+        factors = sorted(zip(qubits, axes, strict=True))
+        strings.append(tuple(f for f in factors if f[1] != "I"))
+        paulis = (PAULIS[axis] for axis in axes)
+        matrices.append(functools.reduce(np.kron, paulis) / 2 ** len(qubits))
+    return tuple(strings), np.array(matrices)
 
 
 def check_same_qubits(ansatz: Ansatz, n_qubits: int) -> None:

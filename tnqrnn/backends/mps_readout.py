@@ -6,10 +6,12 @@ identity and only left environments are built::
     E[a, b] = sum over all qubits to the left of (ket a) (bra b)
 
 All single-qubit Paulis come from one pass, strings on neighbours from a second product
-per bond; other strings are carried through the chain, all of them at once.
+per bond; other strings are carried from their first core to their last one, all strings
+of one length at once.
 """
 
 import functools
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -146,35 +148,100 @@ def _pair(strings: Strings, state: MPSState, environments: jax.Array) -> jax.Arr
     return jnp.einsum("mzx,mwy,mxyzw->m", left, right, density[np.array(sites)])
 
 
+@dataclass(frozen=True)
+class _Span:
+    """The inner cores that a string is carried through, and whether from end to end.
+
+    Attributes:
+        length: how many, from the first core that the string acts on to the last one.
+        at_head: whether it starts in the left end.
+        at_tail: whether it ends in the right end.
+    """
+
+    length: int
+    at_head: bool
+    at_tail: bool
+
+    @classmethod
+    def of(cls, string: PauliString, layout: Layout) -> "_Span":
+        """A span whose length is rounded up to a power of two: few kinds of them."""
+        sites = [layout.site(qubit) for qubit, _ in string]
+        low, high, last = min(sites), max(sites), layout.n_cores - 1
+        exact = min(high, last - 1) - max(low, 1) + 1
+        length = min(1 << max(0, exact - 1).bit_length(), layout.n_cores - 2)
+        return cls(length if exact else 0, low == 0, high == last)
+
+    def first(self, string: PauliString, layout: Layout) -> int:
+        """The inner core, counted from 0, at which the string's span begins."""
+        if self.at_head:
+            return 0
+        inner = layout.n_cores - 2
+        low = min(layout.site(qubit) for qubit, _ in string) - 1
+        return inner - self.length if self.at_tail else min(low, inner - self.length)
+
+
 def _carried(strings: Strings, state: MPSState, environments: jax.Array) -> jax.Array:
-    """Strings over several cores: their operators inserted into one pass for all."""
+    """Strings over several cores, those with spans alike in one pass."""
+    kinds: dict[_Span, list[int]] = {}
+    for i, string in enumerate(strings):
+        kinds.setdefault(_Span.of(string, state.layout), []).append(i)
+    values = [
+        _carry(span, tuple(strings[i] for i in members), state, environments)
+        for span, members in kinds.items()
+    ]
+    order = np.argsort([i for members in kinds.values() for i in members])
+    return jnp.concatenate(values)[order]
+
+
+def _carry(
+    span: _Span, strings: Strings, state: MPSState, environments: jax.Array
+) -> jax.Array:
+    """Strings of one kind of span: their operators inserted from its first core on.
+
+    Left of the span stands an environment that all strings share, right of it the
+    identity.
+    """
     layout = state.layout
     head, tail = _rows(state)
-    ends = [
-        tuple(tuple(f for f in s if layout.site(f[0]) == site) for s in strings)
-        for site in (0, layout.n_cores - 1)
-    ]
-    environment = jnp.einsum(
-        "mic,id->mcd", _applied(ends[0], layout, head), head.conj()
-    )
-    operators = np.stack(
+    firsts = np.array([span.first(string, layout) for string in strings])
+    if span.at_head:
+        applied = _applied(_at(strings, 0, layout), layout, head)
+        environment = jnp.einsum("mic,id->mcd", applied, head.conj())
+    else:
+        environment = environments[firsts]
+    numbers = np.arange(span.length)[:, None] + firsts  # of inner cores, (length, M)
+    operators = np.array(
         [
-            np.stack([PAULIS[dict(s).get(qubit, "I")] for s in strings])
-            for qubit in range(layout.first + 1, layout.last)
+            [
+                PAULIS[dict(string).get(layout.first + 1 + number, "I")]
+                for string, number in zip(strings, row, strict=True)
+            ]
+            for row in numbers
         ]
-        or [np.zeros((len(strings), 2, 2))]
-    )[: layout.n_cores - 2]
+    ).reshape(*numbers.shape, 2, 2)
+    shared = (numbers == numbers[:, :1]).all()
+    rows = numbers[:, 0] if shared else numbers
+    core_axes = "ayc" if shared else "mayc"
 
     def step(environment, inputs):
-        core, operator = inputs
-        ket = jnp.einsum("mab,ayc->mbyc", environment, core)
+        at, operator = inputs
+        core = state.rest[at]
+        ket = jnp.einsum(f"mab,{core_axes}->mbyc", environment, core)
         ket = jnp.einsum("mxy,mbyc->mbxc", operator, ket)
-        return jnp.einsum("mbxc,bxd->mcd", ket, core.conj()), None
+        bra = core_axes.translate(str.maketrans("ayc", "bxd"))
+        return jnp.einsum(f"mbxc,{bra}->mcd", ket, core.conj()), None
 
-    inputs = (state.rest[:-1], jnp.asarray(operators, state.rest.dtype))
+    inputs = (jnp.asarray(rows), jnp.asarray(operators, state.rest.dtype))
     environment, _ = jax.lax.scan(step, environment, inputs)
-    applied = _applied(ends[1], layout, tail)
+    if not span.at_tail:
+        return jnp.trace(environment, axis1=1, axis2=2)
+    applied = _applied(_at(strings, layout.n_cores - 1, layout), layout, tail)
     return jnp.einsum("mab,mia,ib->m", environment, applied, tail.conj())
+
+
+def _at(strings: Strings, site: int, layout: Layout) -> Strings:
+    """What the strings do at one core."""
+    return tuple(tuple(f for f in s if layout.site(f[0]) == site) for s in strings)
 
 
 def _applied(strings: Strings, layout: Layout, rows: jax.Array) -> jax.Array:

@@ -20,7 +20,7 @@ def from_amplitudes(amplitudes: jax.Array) -> "MatrixProductState":
     """
     from quimb.tensor import MatrixProductState
 
-    _check_one_sample(amplitudes, 1)
+    check_one_sample(amplitudes, 1)
     return MatrixProductState.from_dense(np.asarray(amplitudes), dims=2)
 
 
@@ -41,7 +41,7 @@ def from_cores(
     """
     from quimb.tensor import MatrixProductState
 
-    _check_one_sample(centre, 3)
+    check_one_sample(centre, 3)
     cores = [np.asarray(core) for core in (centre, *rest)]
     cores[0] = cores[0][: 2**n_dense]
     cores[-1] = cores[-1][:, :, : 2**n_dense]
@@ -123,7 +123,8 @@ def _joined(tensors: list[np.ndarray]) -> np.ndarray:
     return joined
 
 
-def _check_one_sample(array: jax.Array, ndim: int) -> None:
+def check_one_sample(array: jax.Array, ndim: int) -> None:
+    """Refuses states of a batch, one of whose arrays has more than ``ndim`` axes."""
     if array.ndim != ndim:
         raise ValueError(
             "state must be that of one sample, got a batch: take one by "

@@ -63,13 +63,15 @@ def group_strings(
 
 
 @functools.lru_cache(maxsize=256)
-def _matrices(group: Group) -> np.ndarray:
-    """The group's strings as matrices on its qubits, in parts: (M, 2, d, d)."""
+def pauli_matrices(
+    qubits: tuple[int, ...], strings: tuple[PauliString, ...]
+) -> np.ndarray:
+    """Strings as matrices on some qubits, real and imaginary parts: (M, 2, d, d)."""
     rows = []
-    for string in group.strings:
+    for string in strings:
         axes = dict(string)
         matrix: np.ndarray = np.eye(1)
-        for qubit in group.qubits:
+        for qubit in qubits:
             matrix = np.kron(matrix, PAULIS[axes.get(qubit, "I")])
         rows.append([matrix.real, matrix.imag])
     return np.array(rows)
@@ -82,7 +84,7 @@ def _weights(group: Group) -> np.ndarray:
     With ``s = (a, b)`` and ``psi = a + i b``, ``<psi|P|psi>`` is
     ``s^T [[Re P, -Im P], [Im P, Re P]] s``.
     """
-    real, imag = _matrices(group).swapaxes(0, 1)
+    real, imag = pauli_matrices(group.qubits, group.strings).swapaxes(0, 1)
     rows = np.block([[real, -imag], [imag, real]])
     return rows.reshape(len(rows), -1)
 
@@ -137,7 +139,7 @@ def pull_back_expectations(
         if len(group.qubits) > GROUP_QUBITS:
             total += weights[0] * _image(parts, group.strings[0])
             continue
-        matrices = jnp.asarray(_matrices(group), parts.dtype)
+        matrices = jnp.asarray(pauli_matrices(group.qubits, group.strings), parts.dtype)
         matrix = jnp.tensordot(weights, matrices, 1)
         total += apply_block(matrix, parts, group.qubits)
     return total

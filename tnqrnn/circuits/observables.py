@@ -11,7 +11,7 @@ PauliString = tuple[tuple[int, str], ...]
 Observables = str | Sequence[str]
 
 _FACTOR = re.compile(r"([XYZ])(\d+)")
-_NAMED = ("xyz", "z", "xyz+zz")
+NAMED = ("xyz", "z", "xyz+zz")
 
 
 def parse_observables(
@@ -47,9 +47,9 @@ def parse_observables(
 
 
 def _named(name: str, n_qubits: int) -> tuple[PauliString, ...]:
-    if name not in _NAMED:
+    if name not in NAMED:
         raise ValueError(
-            f"observables must be one of {list(_NAMED)} or a sequence of Pauli strings "
+            f"observables must be one of {list(NAMED)} or a sequence of Pauli strings "
             f"such as ['Z0', 'X0 Z3'], got {name!r}."
         )
     axes = "Z" if name == "z" else "XYZ"

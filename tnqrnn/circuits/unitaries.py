@@ -19,6 +19,7 @@ import numpy as np
 from tnqrnn.circuits.ansatz import Gate
 from tnqrnn.circuits.fusion import Block, Pattern
 from tnqrnn.circuits.gates import GATES, gate_matrix
+from tnqrnn.circuits.joins import join, locate
 
 
 @dataclass(frozen=True)
@@ -44,42 +45,12 @@ def template_of(blocks: tuple[Block, ...]) -> Template:
     """The template of blocks that act on equally many qubits."""
     slots: Pattern = ()
     for block in blocks:
-        slots = _join(slots, block.pattern)
-    columns = []
-    for block in blocks:
-        rest = list(zip(block.pattern, block.gates, strict=True))[::-1]
-        columns.append(
-            [rest.pop()[1] if rest and rest[-1][0] == slot else None for slot in slots]
-        )
-        assert not rest, "a template holds every gate of its blocks"
+        slots = join(slots, block.pattern)
+    columns = [
+        [None if at is None else block.gates[at] for at in locate(slots, block.pattern)]
+        for block in blocks
+    ]
     return Template(slots, tuple(zip(*columns, strict=True)))
-
-
-def _join(a: Pattern, b: Pattern) -> Pattern:
-    """The shortest sequence that has ``a`` and ``b`` as subsequences."""
-    # length[i][j]: of the answer for a[i:] and b[j:]
-    length = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]
-    for i in range(len(a), -1, -1):
-        for j in range(len(b), -1, -1):
-            if i == len(a) or j == len(b):
-                length[i][j] = len(a) - i + len(b) - j
-            elif a[i] == b[j]:
-                length[i][j] = 1 + length[i + 1][j + 1]
-            else:
-                length[i][j] = 1 + min(length[i + 1][j], length[i][j + 1])
-    joined = []
-    i = j = 0
-    while i < len(a) and j < len(b):
-        if a[i] == b[j]:
-            joined.append(a[i])
-            i, j = i + 1, j + 1
-        elif length[i + 1][j] <= length[i][j + 1]:
-            joined.append(a[i])
-            i += 1
-        else:
-            joined.append(b[j])
-            j += 1
-    return (*joined, *a[i:], *b[j:])
 
 
 @functools.lru_cache(maxsize=256)

@@ -1,6 +1,5 @@
 """Contracting a network by its plan, in JAX."""
 
-import itertools
 from collections.abc import Sequence
 
 import jax
@@ -33,17 +32,16 @@ def contract(plan: ContractionPlan, arrays: Sequence[jax.Array]) -> jax.Array:
         )
     if not plan.slices:
         return _contract(plan, plan.geometry.inputs, arrays)
-    sizes = [range(plan.geometry.size_of[letter]) for letter in plan.slices]
-    values = np.array(list(itertools.product(*sizes)), dtype=np.int32)
     inputs = [
         "".join(i for i in indices if i not in plan.slices)
         for indices in plan.geometry.inputs
     ]
 
     @jax.checkpoint
-    def one(arrays, value):
-        at = dict(zip(plan.slices, value, strict=True))
-        parts = []
+    def one(arrays, number):
+        at, parts = {}, []
+        for letter in plan.slices:  # the digits of the slice's number
+            number, at[letter] = jnp.divmod(number, plan.geometry.size_of[letter])
         for indices, array in zip(plan.geometry.inputs, arrays, strict=True):
             for axis in reversed(range(len(indices))):
                 if indices[axis] in at:
@@ -54,9 +52,10 @@ def contract(plan: ContractionPlan, arrays: Sequence[jax.Array]) -> jax.Array:
         return _contract(plan, inputs, parts)
 
     arrays = tuple(map(jnp.asarray, arrays))
-    start = jnp.zeros_like(jax.eval_shape(one, arrays, list(values[0])))
-    add = lambda total, value: (total + one(arrays, list(value)), None)  # noqa: E731
-    return jax.lax.scan(add, start, jnp.asarray(values))[0]
+    numbers = jnp.arange(plan.n_slices, dtype="int32")
+    start = jnp.zeros_like(jax.eval_shape(one, arrays, numbers[0]))
+    add = lambda total, number: (total + one(arrays, number), None)  # noqa: E731
+    return jax.lax.scan(add, start, numbers)[0]
 
 
 def _contract(

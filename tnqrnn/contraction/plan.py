@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from cotengra import ContractionTree
 
 FORMAT = 1
+MAX_SLICES = 2**20
+"""Most parts that a contraction is cut into."""
+
 MAX_BYTES = 2**23
 """Largest file that is read."""
 
@@ -83,6 +86,11 @@ class ContractionPlan:
             raise ValueError(
                 f"slices must be different summed indices, got {self.slices!r}."
             )
+        if self.n_slices > MAX_SLICES:
+            raise ValueError(
+                f"slices must cut a network into at most {MAX_SLICES} parts, got "
+                f"{self.n_slices}."
+            )
 
     @classmethod
     def from_tree(
@@ -125,7 +133,8 @@ class ContractionPlan:
         """The same order with indices sliced until no result has more entries.
 
         Raises:
-            ValueError: the network's own result has more entries.
+            ValueError: the network's own result has more entries, or more than
+                ``MAX_SLICES`` would be needed.
         """
         size_of = self.geometry.size_of
         result = math.prod(size_of[letter] for letter in self.geometry.output)
@@ -134,13 +143,22 @@ class ContractionPlan:
             return self
         tree = replace(self, slices="").tree()
         tree.slice_(target_size=max_entries, allow_outer=False, seed=self.seed)
+        if tree.nslices > MAX_SLICES:
+            raise ValueError(
+                f"max_entries must be so large that {MAX_SLICES} slices suffice, got "
+                f"{max_entries}, which needs {tree.nslices}."
+            )
         plan = self.from_tree(self.geometry, tree, self.objective, self.seed)
         return replace(plan, cotengra_version=self.cotengra_version)
 
     def save(self, folder: str | os.PathLike) -> Path:
         """Writes the plan into a folder, atomically, under its fingerprint."""
         path = Path(folder) / f"{self.fingerprint}.json"
-        write_atomic(path, (json.dumps(self._fields(), indent=1) + "\n").encode())
+        lines = (
+            f" {json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}"
+            for name, value in self._fields().items()
+        )
+        write_atomic(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
         return path
 
     def _fields(self) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def search_plan(
     seed: int = 0,
     repeats: int = 16,
     max_seconds: float | None = None,
-    progress: bool = False,
+    progress: bool | None = False,
 ) -> ContractionPlan:
     """Searches for a cheap order of contraction, in this process alone.
 
@@ -39,7 +39,7 @@ def search_plan(
         seed: of the search.
         repeats: trees tried, at least 1.
         max_seconds: no new tree is begun after so many, ``None`` for no budget.
-        progress: whether to show a progress bar.
+        progress: whether to show a progress bar; ``None`` does so on a terminal.
 
     Raises:
         ValueError: an unknown objective or a number out of range.
@@ -58,7 +58,9 @@ def search_plan(
         return ContractionPlan.from_tree(geometry, tree, objective, seed)
     start, best = time.monotonic(), None
     seeds = np.random.SeedSequence(seed).generate_state(repeats).tolist()
-    for one in tqdm.tqdm(seeds, desc="search", disable=not progress):
+    for one in tqdm.tqdm(
+        seeds, desc="search", disable=None if progress is None else not progress
+    ):
         spent = time.monotonic() - start
         if best is not None and max_seconds is not None and spent > max_seconds:
             break

@@ -7,6 +7,7 @@ harms the other. A file that cannot be used is an error, not a reason to search.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from tnqrnn.checks import check_choice
@@ -41,14 +42,21 @@ def cache_folder() -> Path:
     return Path(cache) / "tnqrnn" / "plans"
 
 
+def stored_plan(geometry: Geometry, objective: str = "reverse") -> Path | None:
+    """The file of a network's plan, shipped or in the user's cache, if there is one."""
+    name = f"{geometry.fingerprint(objective)}.json"
+    folders = (shipped_folder(), cache_folder())
+    return next((f / name for f in folders if (f / name).is_file()), None)
+
+
 def find_plan(
     geometry: Geometry,
     objective: str = "reverse",
     *,
     search: str = "auto",
     max_seconds: float | None = 60.0,
-    progress: bool = False,
-    command: str | None = None,
+    progress: bool | None = False,
+    command: Callable[[], str] = lambda: "tnqrnn.contraction.find_plan(geometry)",
 ) -> ContractionPlan:
     """The stored plan of a network, or a new one, which is then stored.
 
@@ -57,8 +65,8 @@ def find_plan(
         objective: see :func:`search_plan`.
         search: ``"never"`` makes it an error that no plan is stored.
         max_seconds: budget of a search, ``None`` for none.
-        progress: whether a search shows a progress bar.
-        command: that would make the plan, for that error's message.
+        progress: whether a search shows a progress bar; ``None`` is on a terminal.
+        command: gives the command that would make the plan, for that error.
 
     Raises:
         PlanNotFoundError: no plan is stored, and ``search="never"``.
@@ -67,15 +75,13 @@ def find_plan(
     """
     check_choice("objective", objective, OBJECTIVES)
     check_choice("search", search, SEARCH)
-    name = f"{geometry.fingerprint(objective)}.json"
-    for folder in (shipped_folder(), cache_folder()):
-        if (folder / name).is_file():
-            return load_plan(folder / name)
+    if path := stored_plan(geometry, objective):
+        return load_plan(path)
     if search == "never":
-        way = f" Make it with: {command}" if command else ""
         raise PlanNotFoundError(
-            f"search must be 'auto' where no plan is stored, got 'never' for a network "
-            f"of {len(geometry.inputs)} tensors, plan {name}.{way}"
+            "search must be 'auto' where no plan is stored, got 'never' for a network "
+            f"of {len(geometry.inputs)} tensors, plan "
+            f"{geometry.fingerprint(objective)}. Make it with: {command()}"
         )
     plan = search_plan(geometry, objective, max_seconds=max_seconds, progress=progress)
     cache_folder().mkdir(parents=True, exist_ok=True)

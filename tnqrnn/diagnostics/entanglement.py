@@ -32,6 +32,7 @@ def entanglement(
     Raises:
         TypeError: a cell without a quantum state.
         ValueError: xs of another shape, empty or not finite.
+        NotImplementedError: a backend without entropies.
 
     >>> import jax, jax.numpy as jnp
     >>> import tnqrnn as tq
@@ -41,6 +42,11 @@ def entanglement(
     """
     if not isinstance(cell, QRNNCell):
         raise TypeError(f"cell must be a QRNNCell, got {type(cell).__name__}.")
+    if not cell.backend.has_entropy:
+        raise NotImplementedError(
+            "cell must have a backend with entropies, a Statevector or an MPS, got "
+            f"{cell.backend}."
+        )
     xs = check_sequence(cell, xs)
     start = cell.init() if carry is None else carry
     if xs.ndim == 2:

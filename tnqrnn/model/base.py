@@ -33,6 +33,11 @@ class AbstractCell(eqx.Module):
     def gradients(self) -> tuple[str, ...]:
         """Gradient modes :func:`tnqrnn.unroll` may use, the default first."""
 
+    @property
+    def grows(self) -> bool:
+        """Whether a step makes the carry larger, so that steps cannot be scanned."""
+        return False
+
     @abc.abstractmethod
     def init(self) -> Carry:
         """The carry before the first step, a pytree."""

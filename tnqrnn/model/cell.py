@@ -123,6 +123,10 @@ class QRNNCell(AbstractCell):
     def gradients(self) -> tuple[str, ...]:
         return self.backend.gradients
 
+    @property
+    def grows(self) -> bool:
+        return self.backend.grows
+
     def init(self, state: State | None = None) -> QRNNCarry:
         """The state 0...0, or ``state``, and its readouts as the first z."""
         if state is None:

@@ -10,7 +10,8 @@ and one product after the loop turns all of them into the controller's gradient.
 """
 
 import functools
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -161,7 +162,7 @@ def _step(cell: AbstractCell, carry: Carry, x: jax.Array) -> tuple[Carry, tuple]
 
 
 def _run(cell: AbstractCell, xs: jax.Array, carry: Carry) -> Rollout:
-    carry, (zs, truncation) = jax.lax.scan(
+    carry, (zs, truncation) = _for_steps(cell)(
         lambda carry, x: _step(cell, carry, x), carry, xs
     )
     return Rollout(zs, carry, truncation)
@@ -174,10 +175,23 @@ def _run_checkpoint(cell: AbstractCell, xs: jax.Array, carry: Carry) -> Rollout:
     def step(params, carry, x):
         return _step(eqx.combine(params, static), carry, x)
 
-    carry, (zs, truncation) = jax.lax.scan(
+    carry, (zs, truncation) = _for_steps(cell)(
         lambda carry, x: step(params, carry, x), carry, xs
     )
     return Rollout(zs, carry, truncation)
+
+
+def _for_steps(cell: AbstractCell) -> Callable:
+    """``jax.lax.scan``, or a loop like it for a carry that grows."""
+    return _loop if cell.grows else jax.lax.scan
+
+
+def _loop(step: Callable, carry: Carry, xs: jax.Array) -> tuple[Carry, Any]:
+    outputs = []
+    for x in xs:
+        carry, output = step(carry, x)
+        outputs.append(output)
+    return carry, jax.tree.map(lambda *leaves: jnp.stack(leaves), *outputs)
 
 
 def _run_reversible(cell: AbstractCell, xs: jax.Array, carry: Carry) -> Rollout:

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import threadpoolctl
 
 from tnqrnn.records import provenance, read_json, write_json
 from tnqrnn.study.points import Point, point_key
@@ -77,6 +78,8 @@ def use_one_thread() -> None:
     It holds for what JAX does if JAX has not started yet: call it first.
     """
     os.environ.update(_one_thread())
+    # BLAS reads its variable when it is loaded, which may have been before.
+    threadpoolctl.threadpool_limits(1)
 
 
 def perform(job: Job, point: Point) -> str | None:

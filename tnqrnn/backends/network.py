@@ -1,0 +1,195 @@
+"""Exact expectations without a state: the history as a tensor network.
+
+What is held are the circuits so far, as matrices on one or two qubits each. An
+expectation is the contraction of its light cone, ``<0| U^dagger P U |0>`` without the
+blocks that cancel, in the order of a stored plan. The number of qubits does not matter,
+the depth does: the largest intermediate result grows with the number of steps, until it
+has ``2**n`` entries.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from tnqrnn.backends.base import (
+    AbstractBackend,
+    Truncation,
+    check_amplitudes,
+    check_same_qubits,
+)
+from tnqrnn.backends.network_readout import (
+    SEARCH_ONCE,
+    Run,
+    amplitudes,
+    overlap,
+    pauli_expectations,
+    plan_command,
+)
+from tnqrnn.backends.network_state import NetworkState, block_matrices
+from tnqrnn.backends.quimb_states import check_quimb
+from tnqrnn.checks import check_choice, check_int, check_memory, real_dtype
+from tnqrnn.circuits import (
+    Ansatz,
+    Observables,
+    PauliString,
+    check_angles,
+    parse_observables,
+)
+from tnqrnn.circuits.fusion import fuse
+from tnqrnn.contraction import Geometry, contract, find_plan
+from tnqrnn.contraction.circuits import PRODUCT, Start
+from tnqrnn.contraction.store import SEARCH
+
+if TYPE_CHECKING:
+    from quimb.tensor import MatrixProductState
+
+NO_ENTROPY = (
+    "entropy must be asked of a Statevector or an MPS, got a Network: it holds "
+    "circuits and no state to cut."
+)
+
+
+@dataclass(frozen=True)
+class Network(AbstractBackend):
+    """Exact simulation of few steps on any number of qubits.
+
+    Its state is its history, which grows with every step: :func:`tnqrnn.unroll` loops
+    over steps instead of scanning them, and the program to compile grows with them.
+    There are no entropies.
+
+    Args:
+        dtype: ``"complex64"`` or ``"complex128"``.
+        search: ``"never"`` makes a contraction without a stored plan an error; the
+            default searches for one and stores it.
+        memory_limit: bytes that the largest intermediate result of a contraction may
+            take, for one sample; wider contractions are cut into slices that run one
+            after another. ``None`` slices nothing.
+
+    Raises:
+        ValueError: an argument out of range, or complex128 without JAX's 64-bit mode.
+
+    >>> import tnqrnn as tq
+    >>> ansatz = tq.hardware_efficient(40, n_layers=1, topology="brickwork")
+    >>> backend = tq.Network()
+    >>> angles = jnp.zeros(ansatz.n_params)
+    >>> state = backend.evolve(ansatz, angles, backend.init(40))
+    >>> [round(float(z), 4) for z in backend.expectation(["Z7", "X3 Z39"], state)]
+    [1.0, 0.0]
+    """
+
+    dtype: str = "complex64"
+    search: str = "auto"
+    memory_limit: int | None = None
+    exact: ClassVar[bool] = True
+    grows: ClassVar[bool] = True
+    has_entropy: ClassVar[bool] = False
+    gradients: ClassVar[tuple[str, ...]] = ("store", "checkpoint")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("search", self.search, SEARCH)
+        if self.memory_limit is not None:
+            check_int("memory_limit", self.memory_limit, minimum=1)
+
+    def init(self, n_qubits: int) -> NetworkState:
+        n_qubits = check_int("n_qubits", n_qubits, minimum=1)
+        return self._start((), n_qubits, PRODUCT)
+
+    def from_statevector(self, amplitudes: ArrayLike) -> NetworkState:
+        array, n_qubits = check_amplitudes(amplitudes, self.dtype)
+        shape = Start((tuple(range(n_qubits)),))
+        return self._start((array.reshape((2,) * n_qubits),), n_qubits, shape)
+
+    def from_quimb(self, state: "MatrixProductState") -> NetworkState:
+        n_qubits = check_quimb(state)
+        legs = tuple(
+            tuple(
+                site if index == state.site_ind(site) else str(index)
+                for index in state[site].inds
+            )
+            for site in range(n_qubits)
+        )
+        bonds = {leg for one in legs for leg in one if isinstance(leg, str)}
+        shape = Start(
+            legs, tuple((bond, state.ind_size(bond)) for bond in sorted(bonds))
+        )
+        tensors = tuple(
+            jnp.asarray(state[site].data, self.dtype) for site in range(n_qubits)
+        )
+        return self._start(tensors, n_qubits, shape)
+
+    def _start(
+        self, tensors: tuple[jax.Array, ...], n_qubits: int, shape: Start
+    ) -> NetworkState:
+        singles, pairs = (jnp.zeros((0, d, d), self.dtype) for d in (2, 4))
+        return NetworkState(singles, pairs, tensors, n_qubits, (), shape)
+
+    def evolve(
+        self, ansatz: Ansatz, angles: ArrayLike, state: NetworkState
+    ) -> NetworkState:
+        check_same_qubits(ansatz, state.n_qubits)
+        angles = check_angles(ansatz, angles).astype(real_dtype(self.dtype))
+        blocks = fuse(ansatz, 2)
+        stacks = (
+            jnp.concatenate([old, block_matrices(blocks, size, angles, self.dtype)])
+            for size, old in ((1, state.singles), (2, state.pairs))
+        )
+        layout = state.blocks + tuple(block.qubits for block in blocks)
+        return NetworkState(*stacks, state.start, state.n_qubits, layout, state.shape)
+
+    def expectation(
+        self, observables: Observables | tuple[PauliString, ...], state: NetworkState
+    ) -> jax.Array:
+        strings = parse_observables(observables, state.n_qubits)
+        run = self._runner(functools.partial(plan_command, strings, state))
+        return pauli_expectations(strings, state, run)
+
+    def norm(self, state: NetworkState) -> jax.Array:
+        return jnp.sqrt(self.overlap(state, state).real)
+
+    def overlap(self, a: NetworkState, b: NetworkState) -> jax.Array:
+        if a.n_qubits != b.n_qubits:
+            raise ValueError(
+                f"b must have the {a.n_qubits} qubits of a, got {b.n_qubits} qubits."
+            )
+        return overlap(a, b, self._runner())
+
+    def entropy(self, state: NetworkState, cut: int) -> jax.Array:
+        raise NotImplementedError(NO_ENTROPY)
+
+    def truncation(self, state: NetworkState) -> Truncation:
+        return Truncation.zero(state.n_qubits, self.dtype)
+
+    def to_statevector(self, state: NetworkState) -> jax.Array:
+        n_bytes = 2**state.n_qubits * np.dtype(self.dtype).itemsize
+        check_memory(f"n_qubits={state.n_qubits}: a statevector", n_bytes)
+        return amplitudes(state, self._runner())
+
+    def n_qubits(self, state: NetworkState) -> int:
+        return state.n_qubits
+
+    def _runner(self, command: Callable[[], str] = lambda: SEARCH_ONCE) -> Run:
+        """What contracts networks of one geometry, tensors with a leading axis.
+
+        Args:
+            command: gives the command that makes a missing plan.
+        """
+        itemsize = np.dtype(self.dtype).itemsize
+
+        def run(geometry: Geometry, tensors: Sequence[jax.Array]) -> jax.Array:
+            plan = find_plan(
+                geometry, search=self.search, progress=None, command=command
+            )
+            if self.memory_limit is not None:
+                plan = plan.sliced(max(1, self.memory_limit // itemsize))
+            n_bytes = round(2**plan.log2_width) * itemsize * len(tensors[0])
+            check_memory("the state's history: an intermediate result", n_bytes)
+            return jax.vmap(functools.partial(contract, plan))(tuple(tensors))
+
+        return run

@@ -1,0 +1,142 @@
+"""The history that :class:`tnqrnn.Network` holds in place of a state."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tnqrnn.backends.quimb_states import check_one_sample
+from tnqrnn.circuits.fusion import Block
+from tnqrnn.circuits.unitaries import group_blocks, stacked_unitaries
+from tnqrnn.contraction.circuits import Side, Start, side
+from tnqrnn.contraction.cones import Blocks
+
+if TYPE_CHECKING:
+    from quimb.tensor import TensorNetworkGenVector
+
+
+class NetworkState(eqx.Module):
+    """The circuits that made a state, in blocks on one and two qubits.
+
+    Attributes:
+        singles (array of shape (K1, 2, 2)): matrices of the blocks on one qubit.
+        pairs (array of shape (K2, 4, 4)): matrices of the blocks on two qubits.
+        start: tensors of the initial state, none for 0...0.
+        n_qubits: number of qubits.
+        blocks: the qubits of each block, ascending, in the order in which they act.
+        shape: of the initial state.
+    """
+
+    singles: jax.Array
+    pairs: jax.Array
+    start: tuple[jax.Array, ...]
+    n_qubits: int = eqx.field(static=True)
+    blocks: Blocks = eqx.field(static=True)
+    shape: Start = eqx.field(static=True)
+
+    def to_quimb(self) -> "TensorNetworkGenVector":
+        """The history as a ``quimb.tensor.TensorNetworkGenVector``, not contracted.
+
+        Index ``k0`` is qubit 0, and so on; a tensor's tags are its qubits, ``I0``.
+
+        Raises:
+            ValueError: states of a batch.
+        """
+        import quimb.tensor as qtn
+
+        check_one_sample(self.pairs, 3)
+        slots, blocks = whole(self)
+        ket = side(slots, "ket", self.shape)
+        names = {leg: f"k{qubit}" for qubit, leg in ket.ends.items()}
+        held = [
+            tuple(leg for leg in legs if isinstance(leg, int))
+            for legs in self.shape.legs
+        ]
+        parts = [
+            qtn.Tensor(
+                np.asarray(tensor[0]),
+                [names.get(leg, "-".join(map(str, leg))) for leg in legs],
+                [f"I{qubit}" for qubit in qubits],
+            )
+            for tensor, legs, qubits in zip(
+                tensors(self, slots, blocks, ket),
+                ket.inputs,
+                (*held, *slots),
+                strict=True,
+            )
+        ]
+        return qtn.TensorNetworkGenVector.from_TN(
+            qtn.TensorNetwork(parts),
+            sites=range(self.n_qubits),
+            site_ind_id="k{}",
+            site_tag_id="I{}",
+        )
+
+
+def block_matrices(
+    blocks: Sequence[Block], n_qubits: int, angles: jax.Array, dtype: str
+) -> jax.Array:
+    """The matrices of a circuit's blocks on so many qubits, in order: (K, d, d)."""
+    chosen = tuple(block for block in blocks if len(block.qubits) == n_qubits)
+    if not chosen:
+        return jnp.zeros((0, 2**n_qubits, 2**n_qubits), dtype)
+    groups = group_blocks(chosen)
+    stacks = [
+        stacked_unitaries(tuple(chosen[i] for i in group), angles, dtype)
+        for group in groups
+    ]
+    order = np.argsort([i for group in groups for i in group])
+    return jnp.concatenate(stacks)[order]
+
+
+def tensors(
+    state: NetworkState,
+    slots: Blocks,
+    blocks: Sequence[Sequence[int | None]],
+    ket: Side,
+) -> list[jax.Array]:
+    """The ket's tensors of several light cones of one shape.
+
+    Args:
+        state: N = len(blocks) cones are cut from it.
+        slots: the qubits of each block of a cone, K in all.
+        blocks: for each cone the number of its block in each slot, ``None`` for the
+            identity.
+        ket: the legs of the slots.
+
+    Returns:
+        the start's tensors and then K more, each with a leading axis N.
+    """
+    n_cones = len(blocks)
+    found = {}
+    for n_qubits, matrices in ((1, state.singles), (2, state.pairs)):
+        rank = {
+            number: k
+            for k, number in enumerate(
+                i for i, qubits in enumerate(state.blocks) if len(qubits) == n_qubits
+            )
+        }
+        places = [k for k, slot in enumerate(slots) if len(slot) == n_qubits]
+        if not places:
+            continue
+        eye = jnp.eye(2**n_qubits, dtype=matrices.dtype)[None]
+        index = [[rank.get(cone[k], len(rank)) for cone in blocks] for k in places]
+        stack = jnp.concatenate([matrices, eye])[np.array(index)]
+        stack = stack.reshape(len(places), n_cones, *(2,) * (2 * n_qubits))
+        for k, one in zip(places, jnp.split(stack, len(places)), strict=True):
+            inputs = tuple(0 if fresh else slice(None) for fresh in ket.fresh[k])
+            found[k] = one[(0, ..., *inputs)]
+    start = [jnp.broadcast_to(one, (n_cones, *one.shape)) for one in state.start]
+    return start + [found[k] for k in range(len(slots))]
+
+
+def whole(state: NetworkState) -> tuple[Blocks, list[tuple[int | None, ...]]]:
+    """Slots and blocks of the whole circuit; qubits without a block get an identity."""
+    held = {qubit for legs in state.shape.legs for qubit in legs}
+    held |= {qubit for qubits in state.blocks for qubit in qubits}
+    idle = tuple((qubit,) for qubit in range(state.n_qubits) if qubit not in held)
+    blocks = (*(None for _ in idle), *range(len(state.blocks)))
+    return idle + state.blocks, [blocks]

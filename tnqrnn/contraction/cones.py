@@ -1,0 +1,194 @@
+"""Light cones: the blocks of a circuit that the state of a few qubits depends on.
+
+Two layers of a brickwork on eight qubits, time running to the right; the state of
+qubits 3 and 4 depends on the blocks marked ``#`` and on nothing else::
+
+    0 -.-----.----      Seen from qubit 3 this cone looks like that of qubits 5 and 6
+    1 -'-#---'-.--      from qubit 5: cones alike have one network geometry, one plan
+    2 -#-#-#---'--      and one batched contraction. A cone that lacks some blocks of
+    3 -#-#-#-#----      another, at the register's end or in a staircase, joins it
+    4 -#-#-#-#----      with identities in their places.
+    5 -#-#-#---.--
+    6 -.-#---.-'--
+    7 -'-----'----
+"""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tnqrnn.circuits.joins import join, locate
+
+Blocks = tuple[tuple[int, ...], ...]
+"""The qubits of each block of a circuit, in the order in which the blocks act."""
+
+MAX_SUPPORT = 4
+"""Qubits of the largest density matrix that expectations are read from."""
+
+
+WIDENING = 1.25
+"""Slots that a family may have for each block of its largest cone."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Light cones of one shape.
+
+    Attributes:
+        support: the qubits whose state is asked for, relative to an anchor.
+        slots: the qubits of each block, relative to the anchor, in order; every qubit
+            of the support is in one.
+        members: the places of the cones' supports in what :func:`families` was given.
+        anchors: for each member, the qubit that others are counted from.
+        blocks: for each member and slot the number of its block there, ``None`` for the
+            identity.
+    """
+
+    support: tuple[int, ...]
+    slots: Blocks
+    members: tuple[int, ...]
+    anchors: tuple[int, ...]
+    blocks: tuple[tuple[int | None, ...], ...]
+
+
+def light_cone(blocks: Blocks, support: Sequence[int]) -> tuple[int, ...]:
+    """Numbers of the blocks that the state of some qubits depends on.
+
+    They are in an order in which the blocks may act, the same for cones that look
+    alike: by the number of blocks that must follow, then by qubit.
+
+    >>> light_cone(((2, 3), (0, 1), (1, 2), (0, 1)), [2])
+    (1, 0, 2)
+    """
+    after = dict.fromkeys(support, 0)
+    level = {}
+    for number in reversed(range(len(blocks))):
+        qubits = blocks[number]
+        if any(qubit in after for qubit in qubits):
+            level[number] = 1 + max(after.get(qubit, 0) for qubit in qubits)
+            after.update(dict.fromkeys(qubits, level[number]))
+    return tuple(sorted(level, key=lambda number: (-level[number], blocks[number])))
+
+
+@functools.lru_cache(maxsize=256)
+def group_supports(blocks: Blocks, supports: Blocks) -> tuple[Blocks, tuple[int, ...]]:
+    """Sets of qubits whose expectations are read from one density matrix.
+
+    Supports join, up to ``MAX_SUPPORT`` qubits, when one of their cones holds the
+    other, so that nothing more has to be contracted for both than for one.
+
+    Args:
+        blocks: the circuit.
+        supports: sets of qubits, each ascending.
+
+    Returns:
+        the groups' qubits, ascending, and the place of each support's group.
+    """
+    groups: list[set[int]] = []
+    chosen = []
+    size = functools.cache(lambda qubits: len(light_cone(blocks, qubits)))
+    for support in supports:
+        for at, group in enumerate(groups):
+            joined = group.union(support)
+            if joined == group or (
+                len(joined) <= MAX_SUPPORT
+                and size(frozenset(joined))
+                == max(size(frozenset(group)), size(frozenset(support)))
+            ):
+                groups[at] = joined
+                break
+        else:
+            at = len(groups)
+            groups.append(set(support))
+        chosen.append(at)
+    return tuple(tuple(sorted(group)) for group in groups), tuple(chosen)
+
+
+@functools.lru_cache(maxsize=256)
+def families(
+    blocks: Blocks, supports: Blocks, relative: bool = True
+) -> tuple[Family, ...]:
+    """The light cones of some sets of qubits, those alike together.
+
+    A cone joins a family while no more than half of the family's blocks are identities,
+    and its largest cone has most of the slots.
+
+    Args:
+        blocks: the circuit.
+        supports: sets of qubits, each ascending and not empty.
+        relative: whether cones at different places may be alike; they are not if the
+            circuit does not start in 0...0.
+    """
+    found: list[list[_Cone]] = []
+    shapes: list[_Shape] = []
+    for place, support in enumerate(supports):
+        cone = _Cone(place, light_cone(blocks, support), support[0] if relative else 0)
+        shape = _Shape.of(cone, blocks, support)
+        for at, cones in enumerate(found):
+            joined = shapes[at].joined(shape)
+            n_blocks = [len(one.numbers) for one in (*cones, cone)]
+            if (
+                len(joined.support) <= max(MAX_SUPPORT, len(support))
+                and len(joined.slots) <= WIDENING * max(n_blocks)
+                and len(joined.slots) * len(n_blocks) <= 2 * sum(n_blocks)
+            ):
+                cones.append(cone)
+                shapes[at] = joined
+                break
+        else:
+            found.append([cone])
+            shapes.append(shape)
+    return tuple(
+        _family(blocks, cones, shape)
+        for cones, shape in zip(found, shapes, strict=True)
+    )
+
+
+@dataclass(frozen=True)
+class _Cone:
+    """A support's place, its light cone and the qubit that others are counted from."""
+
+    place: int
+    numbers: tuple[int, ...]
+    anchor: int
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """Support and slots of a family in the making."""
+
+    support: tuple[int, ...]
+    slots: Blocks
+
+    @classmethod
+    def of(cls, cone: _Cone, blocks: Blocks, support: Sequence[int]) -> "_Shape":
+        here = tuple(qubit - cone.anchor for qubit in support)
+        return cls(here, _slots(cone, blocks))
+
+    def joined(self, other: "_Shape") -> "_Shape":
+        support = tuple(sorted({*self.support, *other.support}))
+        return _Shape(support, join(self.slots, other.slots))
+
+
+def _slots(cone: _Cone, blocks: Blocks) -> Blocks:
+    return tuple(tuple(q - cone.anchor for q in blocks[i]) for i in cone.numbers)
+
+
+def _family(blocks: Blocks, cones: Sequence[_Cone], shape: _Shape) -> Family:
+    slots = shape.slots
+    touched = {qubit for slot in slots for qubit in slot}
+    idle = tuple((qubit,) for qubit in shape.support if qubit not in touched)
+    held = tuple(
+        tuple(
+            None if at is None else cone.numbers[at]
+            for at in (*(None for _ in idle), *locate(slots, _slots(cone, blocks)))
+        )
+        for cone in cones
+    )
+    return Family(
+        shape.support,
+        idle + slots,
+        tuple(cone.place for cone in cones),
+        tuple(cone.anchor for cone in cones),
+        held,
+    )
