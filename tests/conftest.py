@@ -40,6 +40,13 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_plans(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Plans that are not shipped are searched anew in every session."""
+    os.environ["TNQRNN_PLANS"] = str(tmp_path_factory.mktemp("plans"))
+
+
 _TESTS_BETWEEN_CLEARINGS = 40
 _tests_since_clearing = 0
 

@@ -63,8 +63,14 @@ def test_installed_wheel_works_away_from_the_checkout(wheel, tmp_path):
         "print(tnqrnn.hardware_efficient(2).n_params)\n"
         "from tnqrnn.study.costs import load_model\n"
         "print(*sorted(load_model().seconds))\n"
+        "import jax.numpy as jnp\n"
+        "ansatz = tnqrnn.hardware_efficient(40, 1, topology='brickwork')\n"
+        "backend = tnqrnn.Network(search='never')\n"
+        "angles = jnp.zeros(ansatz.n_params)\n"
+        "state = backend.evolve(ansatz, angles, backend.init(40))\n"
+        "print(float(backend.expectation('z', state).sum()))\n"
     )
-    where, plans, n_params, priced = run("-c", code, cwd=tmp_path).splitlines()
+    where, plans, n_params, priced, total = run("-c", code, cwd=tmp_path).splitlines()
     package = target / "tnqrnn"
     version = tnqrnn.__version__
     assert where == f"{package / '__init__.py'} {version} {package}/contraction_plans"
@@ -73,4 +79,5 @@ def test_installed_wheel_works_away_from_the_checkout(wheel, tmp_path):
     )
     assert int(n_params) == 10
     assert priced == "mps statevector"
+    assert float(total) == pytest.approx(40)  # by a plan that was looked up
     assert (target / "bin" / "tnqrnn").exists()

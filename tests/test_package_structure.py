@@ -33,6 +33,7 @@ RANKS = {
     "testing": 5,
     "study": 7,
     "doctor": 8,
+    "plan_command": 8,
     "cli": 9,
     "__main__": 10,
 }

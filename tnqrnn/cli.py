@@ -1,6 +1,7 @@
 """The command ``tnqrnn``: one subcommand a function."""
 
 import sys
+from collections.abc import Sequence
 
 import tyro
 
@@ -9,8 +10,11 @@ from tnqrnn.doctor import doctor
 from tnqrnn.records import RecordError
 
 
-def main() -> int:
-    """Runs the command line of this process.
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command line.
+
+    Args:
+        arguments: its words; those of this process unless given.
 
     Returns:
         the exit code: 2 for an argument that is refused.
@@ -22,7 +26,7 @@ def main() -> int:
     commands.command(doctor)
     commands.command(plan, name="plan")
     try:
-        return commands.cli(prog="tnqrnn")
+        return commands.cli(prog="tnqrnn", args=arguments)
     except (ValueError, RecordError) as error:
         print(f"tnqrnn: {error}", file=sys.stderr)
         return 2

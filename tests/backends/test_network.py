@@ -17,6 +17,7 @@ from jax.flatten_util import ravel_pytree
 from tolerances import EXACT, GRADIENT
 
 import tnqrnn as tq
+from tnqrnn.backends import network_readout
 from tnqrnn.backends.network_readout import network_geometries
 from tnqrnn.circuits import TOPOLOGIES
 from tnqrnn.contraction import PlanNotFoundError, store
@@ -67,9 +68,13 @@ def assert_agree(cell, backend, xs, values, gradients):
 
 @pytest.mark.parametrize("dtype", EXACT)
 @pytest.mark.parametrize("topology", TOPOLOGIES)
-def test_a_roll_out_is_that_of_exact_states(topology, dtype):
+@pytest.mark.parametrize("small", [0, network_readout.SMALL])
+def test_a_roll_out_is_that_of_exact_states(topology, dtype, small, monkeypatch):
+    """By light cones and by amplitudes, which a small register would be read from."""
+    monkeypatch.setattr(network_readout, "SMALL", small)
+    jax.clear_caches()
     cell = make_cell(5, topology, tq.Network(dtype), observables="xyz+zz")
-    xs = make_inputs(dtype, 2, 3, 3)
+    xs = make_inputs(dtype, 2, 2, 3)
     assert_agree(cell, tq.Statevector(dtype), xs, EXACT[dtype], GRADIENT[dtype])
 
 
@@ -77,6 +82,15 @@ def test_a_roll_out_is_that_of_exact_states(topology, dtype):
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 def test_ten_qubits_and_four_steps(topology):
     cell = make_cell(10, topology, tq.Network("complex128"))
+    xs = make_inputs("complex128", 4, 3)
+    assert_agree(cell, tq.Statevector("complex128"), xs, 1e-10, 1e-8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("topology", ["brickwork", "chain"])
+def test_light_cones_of_thirteen_qubits_and_four_steps(topology):
+    """A register that is read by light cones whose blocks are narrow."""
+    cell = make_cell(13, topology, tq.Network("complex128"))
     xs = make_inputs("complex128", 4, 3)
     assert_agree(cell, tq.Statevector("complex128"), xs, 1e-10, 1e-8)
 
@@ -138,27 +152,28 @@ def test_a_narrow_memory_limit_slices_and_changes_nothing(own_cache, monkeypatch
     slices = []
     sliced = store.ContractionPlan.sliced
 
-    def spy(plan, max_entries):
-        slices.append(sliced(plan, max_entries).n_slices)
-        return sliced(plan, max_entries)
+    def spy(plan, *limit):
+        slices.append(sliced(plan, *limit).n_slices)
+        return sliced(plan, *limit)
 
     monkeypatch.setattr(store.ContractionPlan, "sliced", spy)
     limited = tq.Network("complex128", memory_limit=16 * 2**4)
+    monkeypatch.setattr(network_readout, "SMALL", 0)
     cell = make_cell(6, "ring", limited, observables=["Z0", "X3"])
     xs = make_inputs("complex128", 2, 3)
     assert_agree(cell, tq.Statevector("complex128"), xs, 1e-10, 1e-8)
     assert max(slices) > 1
-    with pytest.raises(ValueError, match="max_entries must be an integer >= 16"):
+    with pytest.raises(ValueError, match="memory_limit must be an integer >= 256"):
         tq.unroll(cell.with_backend(tq.Network("complex128", memory_limit=16)), xs)
     cell = make_cell(6, "all_to_all", limited, observables=["Z0", "X3"])
-    with pytest.raises(ValueError, match="max_entries must be so large that"):
+    with pytest.raises(ValueError, match="memory_limit must be so large that"):
         tq.unroll(cell, xs)
 
 
 def test_an_intermediate_result_beyond_memory_is_refused(monkeypatch):
     cell = make_cell(6, "brickwork", tq.Network())
     monkeypatch.setattr("tnqrnn.checks.psutil.virtual_memory", lambda: Memory(2**8))
-    with pytest.raises(MemoryError, match="the state's history"):
+    with pytest.raises(MemoryError, match="the state's history: an intermediate"):
         tq.unroll(cell, make_inputs("complex64", 1, 3))
 
 

@@ -98,11 +98,11 @@ def test_a_search_is_the_same_every_time():
 def test_slices_change_neither_values_nor_gradients():
     geometry = lattice()
     whole, arrays = search_plan(geometry), arrays_of(geometry)
-    sliced = whole.sliced(9)
+    sliced = whole.sliced(72, "complex64")
     assert whole.log2_width > np.log2(9) >= sliced.log2_width
     assert sliced.n_slices == 3 ** len(sliced.slices) > 1
     assert sliced.fingerprint == whole.fingerprint
-    assert whole.sliced(10**6) is whole
+    assert whole.sliced(8 * 10**6, "complex64") is whole
 
     @functools.partial(jax.jit, static_argnums=0)
     def both(plan, arrays):
@@ -115,9 +115,9 @@ def test_slices_change_neither_values_nor_gradients():
         strict=True,
     ):
         np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-9)
-    with pytest.raises(ValueError, match="max_entries must be an integer >= 3"):
-        whole.sliced(2)
-    assert whole.sliced(3).log2_width == np.log2(3)
+    with pytest.raises(ValueError, match="memory_limit must be an integer >= 24"):
+        whole.sliced(16, "complex64")
+    assert whole.sliced(24, "complex64").log2_width == np.log2(3)
 
 
 def test_cost_and_width_of_a_product_of_matrices():
@@ -151,6 +151,10 @@ def test_cost_and_width_of_a_product_of_matrices():
         (dict(slices=["b", "b"]), "slices must be different summed indices"),
         (dict(slices=[3]), "slices must be letters"),
         (dict(slices=["b"]), "log10_cost must be"),
+        (
+            dict(sizes=dict(a=2, b=2**20, c=2**20, d=8), slices=["b", "c"]),
+            "slices must cut a network into at most 1048576 parts",
+        ),
         (dict(format=2), "format must be 1, got 2"),
         (dict(format=True), "format must be of type int"),
         (dict(seed="0"), "seed must be of type int"),

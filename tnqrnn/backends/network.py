@@ -1,6 +1,6 @@
 """Exact expectations without a state: the history as a tensor network.
 
-What is held are the circuits so far, as matrices on one or two qubits each. An
+What is held are the circuits so far, as matrices on a few qubits each. An
 expectation is the contraction of its light cone, ``<0| U^dagger P U |0>`` without the
 blocks that cancel, in the order of a stored plan. The number of qubits does not matter,
 the depth does: the largest intermediate result grows with the number of steps, until it
@@ -31,7 +31,7 @@ from tnqrnn.backends.network_readout import (
     pauli_expectations,
     plan_command,
 )
-from tnqrnn.backends.network_state import NetworkState, block_matrices
+from tnqrnn.backends.network_state import MAX_BLOCK, NetworkState, block_matrices, cut
 from tnqrnn.backends.quimb_states import check_quimb
 from tnqrnn.checks import check_choice, check_int, check_memory, real_dtype
 from tnqrnn.circuits import (
@@ -41,7 +41,6 @@ from tnqrnn.circuits import (
     check_angles,
     parse_observables,
 )
-from tnqrnn.circuits.fusion import fuse
 from tnqrnn.contraction import Geometry, contract, find_plan
 from tnqrnn.contraction.circuits import PRODUCT, Start
 from tnqrnn.contraction.store import SEARCH
@@ -127,21 +126,23 @@ class Network(AbstractBackend):
     def _start(
         self, tensors: tuple[jax.Array, ...], n_qubits: int, shape: Start
     ) -> NetworkState:
-        singles, pairs = (jnp.zeros((0, d, d), self.dtype) for d in (2, 4))
-        return NetworkState(singles, pairs, tensors, n_qubits, (), shape)
+        none = tuple(
+            jnp.zeros((0, 2**k, 2**k), self.dtype) for k in range(1, MAX_BLOCK + 1)
+        )
+        return NetworkState(none, tensors, n_qubits, (), shape)
 
     def evolve(
         self, ansatz: Ansatz, angles: ArrayLike, state: NetworkState
     ) -> NetworkState:
         check_same_qubits(ansatz, state.n_qubits)
         angles = check_angles(ansatz, angles).astype(real_dtype(self.dtype))
-        blocks = fuse(ansatz, 2)
-        stacks = (
-            jnp.concatenate([old, block_matrices(blocks, size, angles, self.dtype)])
-            for size, old in ((1, state.singles), (2, state.pairs))
+        blocks = cut(ansatz)
+        matrices = tuple(
+            jnp.concatenate([old, block_matrices(blocks, k, angles, self.dtype)])
+            for k, old in enumerate(state.matrices, start=1)
         )
         layout = state.blocks + tuple(block.qubits for block in blocks)
-        return NetworkState(*stacks, state.start, state.n_qubits, layout, state.shape)
+        return NetworkState(matrices, state.start, state.n_qubits, layout, state.shape)
 
     def expectation(
         self, observables: Observables | tuple[PauliString, ...], state: NetworkState
@@ -187,7 +188,7 @@ class Network(AbstractBackend):
                 geometry, search=self.search, progress=None, command=command
             )
             if self.memory_limit is not None:
-                plan = plan.sliced(max(1, self.memory_limit // itemsize))
+                plan = plan.sliced(self.memory_limit, self.dtype)
             n_bytes = round(2**plan.log2_width) * itemsize * len(tensors[0])
             check_memory("the state's history: an intermediate result", n_bytes)
             return jax.vmap(functools.partial(contract, plan))(tuple(tensors))

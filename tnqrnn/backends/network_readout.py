@@ -1,18 +1,20 @@
 """What is read from a history of circuits: Pauli strings, amplitudes, overlaps.
 
-Strings on few qubits come from density matrices: one contraction answers all strings
-whose light cones are the same, and light cones alike are contracted together. The Pauli
-matrices of longer strings are tensors of the network.
+Of a small register the amplitudes are contracted and read. Of a larger one strings on
+few qubits come from density matrices: one contraction answers all strings whose light
+cones are the same, and light cones alike are contracted together. The Pauli matrices of
+longer strings are tensors of the network.
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tnqrnn.backends.network_state import NetworkState, tensors, whole
+from tnqrnn.backends.network_state import MAX_BLOCK, NetworkState, cut, tensors, whole
+from tnqrnn.backends.readout import pauli_expectations as dense_expectations
 from tnqrnn.backends.readout import pauli_matrices
 from tnqrnn.circuits import (
     TOPOLOGIES,
@@ -22,7 +24,6 @@ from tnqrnn.circuits import (
     hardware_efficient,
     parse_observables,
 )
-from tnqrnn.circuits.fusion import fuse
 from tnqrnn.circuits.gates import PAULIS
 from tnqrnn.circuits.observables import NAMED
 from tnqrnn.contraction import Geometry
@@ -35,6 +36,12 @@ from tnqrnn.contraction.cones import (
     group_supports,
 )
 
+SMALL = 2**18
+"""Blocks times amplitudes up to which amplitudes are contracted, and read as a vector.
+
+Light cones take more tensors, so longer to compile, and cost as much (docs/decisions).
+"""
+
 SEARCH_ONCE = "a run with tq.Network(search='auto'), which stores it"
 
 Run = Callable[[Geometry, Sequence[jax.Array]], jax.Array]
@@ -45,19 +52,37 @@ def pauli_expectations(
     strings: tuple[PauliString, ...], state: NetworkState, run: Run
 ) -> jax.Array:
     """<P>/<psi|psi> of each string, real, of shape (M,)."""
+    is_idle = not state.blocks and state.shape == PRODUCT
+    if not is_idle and len(state.blocks) * 2**state.n_qubits <= SMALL:
+        vector = amplitudes(state, run)
+        parts = jnp.stack([vector.real, vector.imag])
+        return dense_expectations(parts, strings) / jnp.sum(parts**2)
     touched = {qubit for qubits in state.blocks for qubit in qubits}
-    values, short, long = {}, [], []
+    idle, short, long = [], [], []
     for i, string in enumerate(strings):
-        idle = state.shape == PRODUCT and touched.isdisjoint(q for q, _ in string)
-        if idle or not string:
-            value = all(axis == "Z" for _, axis in string)  # of qubits in 0
-            values[i] = jnp.full((), value, state.pairs.real.dtype)
+        if not string or (
+            state.shape == PRODUCT and touched.isdisjoint(q for q, _ in string)
+        ):
+            idle.append(i)
         else:
             (long if len(string) > MAX_SUPPORT else short).append(i)
-    for read, chosen in ((_from_densities, short), (_inserted, long)):
-        found = read(tuple(strings[i] for i in chosen), state, run)
-        values |= {chosen[i]: value for i, value in found.items()}
-    return jnp.stack([values[i] for i in range(len(strings))])
+    pieces = [_of_zeros(strings, idle, state)]
+    pieces += _from_densities(strings, short, state, run)
+    pieces += _inserted(strings, long, state, run)
+    order = np.argsort([i for numbers, _ in pieces for i in numbers])
+    return jnp.concatenate([values for _, values in pieces])[order]
+
+
+Piece = tuple[Sequence[int], jax.Array]
+"""Numbers of strings and their values."""
+
+
+def _of_zeros(
+    strings: tuple[PauliString, ...], chosen: Sequence[int], state: NetworkState
+) -> Piece:
+    """Strings on qubits in 0, on which only Z does not vanish."""
+    values = [all(axis == "Z" for _, axis in strings[i]) for i in chosen]
+    return chosen, jnp.asarray(values, state.matrices[0].real.dtype)
 
 
 def network_geometries(
@@ -83,13 +108,13 @@ def network_geometries(
         return jnp.zeros(shape, tensors[0].dtype)
 
     for blocks in (_layout(ansatz) * n for n in range(n_steps + 1)):
-        singles, pairs = (
+        matrices = tuple(
             jax.ShapeDtypeStruct(
                 (sum(len(qubits) == k for qubits in blocks), 2**k, 2**k), "complex64"
             )
-            for k in (1, 2)
+            for k in range(1, MAX_BLOCK + 1)
         )
-        state = NetworkState(singles, pairs, (), ansatz.n_qubits, blocks, PRODUCT)
+        state = NetworkState(matrices, (), ansatz.n_qubits, blocks, PRODUCT)
         jax.eval_shape(lambda state: pauli_expectations(strings, state, note), state)
     return tuple(found)
 
@@ -113,7 +138,7 @@ def plan_command(strings: tuple[PauliString, ...], state: NetworkState) -> str:
 
 def _layout(ansatz: Ansatz) -> Blocks:
     """The qubits of each block of a circuit."""
-    return tuple(block.qubits for block in fuse(ansatz, 2))
+    return tuple(block.qubits for block in cut(ansatz))
 
 
 def densities(family: Family, state: NetworkState, run: Run) -> jax.Array:
@@ -129,59 +154,62 @@ def densities(family: Family, state: NetworkState, run: Run) -> jax.Array:
 
 
 def _from_densities(
-    strings: tuple[PauliString, ...], state: NetworkState, run: Run
-) -> dict[int, jax.Array]:
-    groups, place = group_supports(state.blocks, _supports(strings))
-    values = {}
+    strings: tuple[PauliString, ...],
+    chosen: Sequence[int],
+    state: NetworkState,
+    run: Run,
+) -> Iterator[Piece]:
+    """Strings on few qubits, a family of density matrices at a time."""
+    groups, place = group_supports(state.blocks, _supports(strings, chosen))
     for family in families(state.blocks, groups, state.shape == PRODUCT):
         row = {group: k for k, group in enumerate(family.members)}
-        here = [i for i, group in enumerate(place) if group in row]
-        rows = np.array([row[place[i]] for i in here])
+        here = [(i, row[at]) for i, at in zip(chosen, place, strict=True) if at in row]
         relative = tuple(
             tuple((qubit - family.anchors[k], axis) for qubit, axis in strings[i])
-            for i, k in zip(here, rows, strict=True)
+            for i, k in here
         )
-        density = densities(family, state, run)[rows]
+        density = densities(family, state, run)[np.array([k for _, k in here])]
         parts = jnp.stack([density.real, density.imag], axis=1)
         paulis = jnp.asarray(pauli_matrices(family.support, relative), parts.dtype)
         # Tr(P rho) is the sum over the entries of conj(P) rho
-        read = jnp.sum(paulis * parts, axis=(1, 2, 3))
-        values |= {i: read[k] for k, i in enumerate(here)}
-    return values
+        yield [i for i, _ in here], jnp.sum(paulis * parts, axis=(1, 2, 3))
 
 
 def _inserted(
-    strings: tuple[PauliString, ...], state: NetworkState, run: Run
-) -> dict[int, jax.Array]:
-    values = {}
-    found = families(state.blocks, _supports(strings), state.shape == PRODUCT)
-    for family in found:
+    strings: tuple[PauliString, ...],
+    chosen: Sequence[int],
+    state: NetworkState,
+    run: Run,
+) -> Iterator[Piece]:
+    """Strings on many qubits, their Pauli matrices in the network."""
+    supports = _supports(strings, chosen)
+    for family in families(state.blocks, supports, state.shape == PRODUCT):
+        numbers = [chosen[member] for member in family.members]
         ket, bra = (side(family.slots, name, state.shape) for name in ("ket", "bra"))
         kets = tensors(state, family.slots, family.blocks, ket)
         bras = [tensor.conj() for tensor in kets]
         axes = [
             {qubit - anchor: axis for qubit, axis in strings[i]}
-            for i, anchor in zip(family.members, family.anchors, strict=True)
+            for i, anchor in zip(numbers, family.anchors, strict=True)
         ]
         paulis = [
             np.stack([PAULIS[one.get(qubit, "I")] for one in axes])
             for qubit in family.support
         ]
-        operators = [jnp.asarray(pauli, state.pairs.dtype) for pauli in paulis]
+        operators = [jnp.asarray(pauli, kets[0].dtype) for pauli in paulis]
         geometry = sandwich(ket, bra, inserted=family.support)
-        read = run(geometry, kets + bras + operators).real / _weight(state, run)
-        values |= {i: read[k] for k, i in enumerate(family.members)}
-    return values
+        values = run(geometry, kets + bras + operators).real
+        yield numbers, values / _weight(state, run)
 
 
-def _supports(strings: tuple[PauliString, ...]) -> Blocks:
-    return tuple(tuple(qubit for qubit, _ in string) for string in strings)
+def _supports(strings: tuple[PauliString, ...], chosen: Sequence[int]) -> Blocks:
+    return tuple(tuple(qubit for qubit, _ in strings[i]) for i in chosen)
 
 
 def _weight(state: NetworkState, run: Run) -> jax.Array:
     """<psi|psi>, that of the initial state since all blocks are unitary."""
     if state.shape == PRODUCT:
-        return jnp.ones((), state.pairs.real.dtype)
+        return jnp.ones((), state.matrices[0].real.dtype)
     ket, bra = (side((), name, state.shape) for name in ("ket", "bra"))
     kets = tensors(state, (), [()], ket)
     bras = [tensor.conj() for tensor in kets]

@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from tnqrnn.backends.quimb_states import check_one_sample
-from tnqrnn.circuits.fusion import Block
+from tnqrnn.backends.statevector import fuse_for
+from tnqrnn.circuits import Ansatz
+from tnqrnn.circuits.fusion import Block, fuse
 from tnqrnn.circuits.unitaries import group_blocks, stacked_unitaries
 from tnqrnn.contraction.circuits import Side, Start, side
 from tnqrnn.contraction.cones import Blocks
@@ -19,19 +21,18 @@ if TYPE_CHECKING:
 
 
 class NetworkState(eqx.Module):
-    """The circuits that made a state, in blocks on one and two qubits.
+    """The circuits that made a state, in blocks of a few qubits.
 
     Attributes:
-        singles (array of shape (K1, 2, 2)): matrices of the blocks on one qubit.
-        pairs (array of shape (K2, 4, 4)): matrices of the blocks on two qubits.
+        matrices: arrays of shape (K, 2**k, 2**k), k = 1, 2, ...: the matrices of the
+            blocks on k qubits, in the order in which they act.
         start: tensors of the initial state, none for 0...0.
         n_qubits: number of qubits.
         blocks: the qubits of each block, ascending, in the order in which they act.
         shape: of the initial state.
     """
 
-    singles: jax.Array
-    pairs: jax.Array
+    matrices: tuple[jax.Array, ...]
     start: tuple[jax.Array, ...]
     n_qubits: int = eqx.field(static=True)
     blocks: Blocks = eqx.field(static=True)
@@ -47,7 +48,7 @@ class NetworkState(eqx.Module):
         """
         import quimb.tensor as qtn
 
-        check_one_sample(self.pairs, 3)
+        check_one_sample(self.matrices[0], 3)
         slots, blocks = whole(self)
         ket = side(slots, "ket", self.shape)
         names = {leg: f"k{qubit}" for qubit, leg in ket.ends.items()}
@@ -74,6 +75,23 @@ class NetworkState(eqx.Module):
             site_ind_id="k{}",
             site_tag_id="I{}",
         )
+
+
+MAX_BLOCK = 4
+"""Qubits of the widest block."""
+
+FEW_QUBITS = 12
+"""Registers of so many qubits are cut into wider blocks: fewer tensors to compile."""
+
+
+def cut(ansatz: Ansatz) -> tuple[Block, ...]:
+    """A circuit's blocks: narrow for light cones, wider where cones reach everywhere.
+
+    >>> import tnqrnn as tq
+    >>> len(cut(tq.hardware_efficient(40))), len(cut(tq.hardware_efficient(8)))
+    (78, 6)
+    """
+    return fuse_for(ansatz) if ansatz.n_qubits <= FEW_QUBITS else fuse(ansatz, 2)
 
 
 def block_matrices(
@@ -112,7 +130,7 @@ def tensors(
     """
     n_cones = len(blocks)
     found = {}
-    for n_qubits, matrices in ((1, state.singles), (2, state.pairs)):
+    for n_qubits, matrices in enumerate(state.matrices, start=1):
         rank = {
             number: k
             for k, number in enumerate(

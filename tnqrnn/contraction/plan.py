@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tnqrnn.checks import check_int
 from tnqrnn.contraction.geometry import Geometry
 from tnqrnn.records import RecordError, write_atomic
@@ -129,24 +131,30 @@ class ContractionPlan:
             tree.remove_ind_(letter)
         return tree
 
-    def sliced(self, max_entries: int) -> "ContractionPlan":
-        """The same order with indices sliced until no result has more entries.
+    def sliced(self, memory_limit: int, dtype: str) -> "ContractionPlan":
+        """The same order with indices sliced until no result takes more memory.
+
+        Args:
+            memory_limit: bytes of the largest result of a contraction.
+            dtype: of the entries.
 
         Raises:
-            ValueError: the network's own result has more entries, or more than
-                ``MAX_SLICES`` would be needed.
+            ValueError: the network's own result takes more, or more than ``MAX_SLICES``
+                would be needed.
         """
+        itemsize = np.dtype(dtype).itemsize
         size_of = self.geometry.size_of
         result = math.prod(size_of[letter] for letter in self.geometry.output)
-        check_int("max_entries", max_entries, minimum=result)
+        limit = check_int("memory_limit", memory_limit, minimum=result * itemsize)
+        max_entries = limit // itemsize
         if 2**self.log2_width <= max_entries * (1 + 1e-9):
             return self
         tree = replace(self, slices="").tree()
         tree.slice_(target_size=max_entries, allow_outer=False, seed=self.seed)
         if tree.nslices > MAX_SLICES:
             raise ValueError(
-                f"max_entries must be so large that {MAX_SLICES} slices suffice, got "
-                f"{max_entries}, which needs {tree.nslices}."
+                f"memory_limit must be so large that {MAX_SLICES} slices suffice, got "
+                f"{limit} bytes, which need {tree.nslices}."
             )
         plan = self.from_tree(self.geometry, tree, self.objective, self.seed)
         return replace(plan, cotengra_version=self.cotengra_version)

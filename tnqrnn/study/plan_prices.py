@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tnqrnn.checks import check_dtype, check_int
+from tnqrnn.checks import check_dtype
 from tnqrnn.contraction import ContractionPlan
 from tnqrnn.study.probes import median_seconds
 
@@ -93,8 +93,7 @@ def price_plan(
     """
     itemsize = np.dtype(check_dtype(dtype)).itemsize
     if memory_limit is not None:
-        limit = check_int("memory_limit", memory_limit, minimum=itemsize)
-        plan = plan.sliced(limit // itemsize)
+        plan = plan.sliced(memory_limit, dtype)
     tree = plan.tree()
     flops = FLOPS[dtype] * 10.0**plan.log10_cost
     seconds = (

@@ -1,0 +1,163 @@
+"""``tnqrnn plan`` through the real command."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import tnqrnn as tq
+from tnqrnn import plan_command
+from tnqrnn.backends.network_readout import network_geometries
+from tnqrnn.cli import main
+from tnqrnn.contraction import find_plan, store
+
+ROOT = Path(__file__).parents[1]
+BUILD = (
+    *("build", "--n-qubits", 16, "--n-layers", 1, "--topology", "ring"),
+    *("--observables", "X0 Y3,I"),
+)
+
+
+@pytest.fixture
+def plans(tmp_path):
+    return tmp_path / "plans"
+
+
+@pytest.fixture
+def tnqrnn(plans):
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "tnqrnn", "plan", *map(str, arguments)],
+            env=os.environ
+            | {"PYTHONPATH": str(ROOT), store.CACHE_VARIABLE: str(plans)},
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+        )
+
+    return run
+
+
+@pytest.fixture
+def built(tnqrnn):
+    """Plans of a circuit that none are shipped for."""
+    done = tnqrnn(*BUILD)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_build_list_and_build_again(tnqrnn, plans, built):
+    assert built and all(line.endswith("  new") for line in built)
+    assert len(list(plans.glob("*.json"))) == len(built)
+    listed = tnqrnn("list").stdout
+    assert f"cache: {len(built)} plans in {plans}" in listed
+    assert re.search(r"^shipped: \d+ plans in ", listed)
+    for line in built:
+        assert line.removesuffix("  new") in listed
+    again = tnqrnn(*BUILD).stdout.splitlines()
+    assert [line.replace("stored", "new") for line in again] == built
+
+
+def test_show_draws_a_profile(tnqrnn, built, tmp_path):
+    fingerprint = built[-1].split()[0]
+    done = tnqrnn("show", fingerprint[:8], "--out", tmp_path / "figure")
+    assert done.returncode == 0, done.stderr
+    head, *rest = done.stdout.splitlines()
+    assert head.split()[0] == fingerprint
+    bars = [line for line in rest if set(line.split()[-1:]) and "#" in line]
+    assert len(bars) >= 2
+    assert max(len(line.split()[-1]) for line in bars) == 40
+    assert (tmp_path / "figure" / "profile.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_price_and_its_slices(tnqrnn, built):
+    fingerprint = built[-1].split()[0]
+    done = tnqrnn("price", fingerprint)
+    assert done.returncode == 0, done.stderr
+    lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines()[1:])
+    assert lines["slices"] == "1"
+    assert float(lines["operations"].split()[0]) > 100
+    assert 0 < float(lines["seconds"].split()[0]) < 1
+    narrow = tnqrnn("price", fingerprint, "--memory-limit", 8 * 2**4)
+    assert narrow.returncode == 0, narrow.stderr
+    assert int(re.search(r"slices +(\d+)", narrow.stdout)[1]) > 1
+    assert "2^4.0 entries" in narrow.stdout
+    refused = tnqrnn("price", fingerprint, "--memory-limit", 16)
+    assert refused.returncode == 2 and "memory_limit must be" in refused.stderr
+
+
+def test_verify_finds_what_is_wrong(tnqrnn, plans, built):
+    done = tnqrnn("verify", "--folder", plans)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("agrees") == len(built)
+    path = plans / f"{built[0].split()[0]}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"log10_cost": 1.0}))
+    done = tnqrnn("verify", "--folder", plans)
+    assert done.returncode == 1
+    assert f"refused  {path} cannot be used: log10_cost must be" in done.stdout
+    empty = tnqrnn("verify", "--folder", plans / "none")
+    assert empty.returncode == 1
+
+
+def test_a_plan_that_is_not_there(tnqrnn):
+    done = tnqrnn("show", "nothing")
+    assert done.returncode == 2
+    assert "plan must be a file or the beginning of one" in done.stderr
+
+
+@pytest.fixture
+def no_search(monkeypatch, plans):
+    """A search is an error, and the user's cache is empty."""
+
+    def refuse(*arguments, **options):
+        raise AssertionError("a plan was searched for")
+
+    monkeypatch.setattr(store, "search_plan", refuse)
+    monkeypatch.setattr(plan_command, "search_plan", refuse)
+    monkeypatch.setenv(store.CACHE_VARIABLE, str(plans))
+
+
+def test_the_shipped_plans_are_those_of_the_commands_that_made_them(no_search, capsys):
+    shipped = store.shipped_folder()
+    text = (shipped / "README.md").read_text()
+    commands = re.findall(r"^tnqrnn (plan build .*)$", text, re.MULTILINE)
+    for command in commands:
+        arguments = shlex.split(command)
+        arguments[arguments.index("--folder") + 1] = str(shipped)
+        assert main(arguments) == 0
+    named = {line.split()[0] for line in capsys.readouterr().out.splitlines()}
+    assert named == {path.stem for path in shipped.glob("*.json")}
+
+
+@pytest.mark.slow
+def test_every_shipped_plan_is_right():
+    assert plan_command.verify() == 0
+
+
+@pytest.mark.parametrize(
+    ("n_qubits", "topology"), [(40, "brickwork"), (10, "all_to_all")]
+)
+def test_a_run_whose_plans_are_shipped_searches_nothing(no_search, n_qubits, topology):
+    ansatz = tq.hardware_efficient(n_qubits, n_layers=1, topology=topology)
+    cell = tq.QRNNCell(2, ansatz, backend=tq.Network(), key=jax.random.key(0))
+    readouts = tq.unroll(cell, jnp.ones((2, 2))).readouts
+    assert np.isfinite(readouts).all() and np.abs(readouts).max() <= 1 + 1e-5
+
+
+@pytest.mark.slow
+def test_every_network_of_the_studies_has_its_plans(no_search, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "studies")
+    import plan_quality
+
+    for n_qubits, n_steps, n_layers, topology in plan_quality.NETWORKS.values():
+        ansatz = tq.hardware_efficient(n_qubits, n_layers, topology=topology)
+        for geometry in network_geometries(ansatz, n_steps):
+            find_plan(geometry)
