@@ -84,7 +84,7 @@ def measure(
     start = time.perf_counter()
     found, readouts = jax.block_until_ready(gradient(cell))
     first = time.perf_counter() - start
-    later = []
+    later: list[float] = []
     while len(later) < 3 or sum(later) < 2:
         start = time.perf_counter()
         jax.block_until_ready(gradient(cell))

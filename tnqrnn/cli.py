@@ -20,8 +20,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         the exit code: 2 for an argument that is refused.
     """
     plan = tyro.extras.SubcommandApp()
-    for name, command in plan_command.COMMANDS.items():
-        plan.command(command, name=name)
+    plan.command(name="build")(plan_command.build)
+    plan.command(name="list")(plan_command.list_plans)
+    plan.command(name="show")(plan_command.show)
+    plan.command(name="verify")(plan_command.verify)
+    plan.command(name="price")(plan_command.price)
     commands = tyro.extras.SubcommandApp()
     commands.command(doctor)
     commands.command(plan, name="plan")

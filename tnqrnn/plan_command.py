@@ -142,10 +142,10 @@ def verify(*, folder: Path | None = None) -> int:
             print(f"refused  {error}")
             wrong += 1
             continue
-        error = plan_error(plan)
-        fine = error <= AGREEMENT
-        wrong += not fine
-        print(f"{'agrees' if fine else 'WRONG':7}  {error:.0e}  {_line(plan)}")
+        off = plan_error(plan)
+        wrong += off > AGREEMENT
+        verdict = "agrees" if off <= AGREEMENT else "WRONG"
+        print(f"{verdict:7}  {off:.0e}  {_line(plan)}")
     print(f"{len(paths) - wrong} of {len(paths)} plans agree")
     return int(wrong > 0 or not paths)
 
@@ -182,15 +182,6 @@ def price(
     ):
         print(f"{title:12}{text}")
     return 0
-
-
-COMMANDS = {
-    "build": build,
-    "list": list_plans,
-    "show": show,
-    "verify": verify,
-    "price": price,
-}
 
 
 def _line(plan: ContractionPlan) -> str:

@@ -26,7 +26,8 @@ from tnqrnn.diagnostics import entanglement
 
 @pytest.fixture
 def own_cache(tmp_path, monkeypatch):
-    """An empty folder in place of the user's cache of plans."""
+    """An empty folder in place of the user's cache of plans, and none are shipped."""
+    monkeypatch.setattr(store, "shipped_folder", lambda: tmp_path / "none")
     monkeypatch.setenv(store.CACHE_VARIABLE, str(tmp_path / "plans"))
     return tmp_path / "plans"
 
@@ -185,7 +186,7 @@ class Memory:
 @pytest.mark.parametrize("observables", ["xyz", ["Z0", "X1 Y3", "I"]])
 def test_a_missing_plan_names_the_command_that_makes_it(own_cache, observables):
     cell = make_cell(
-        4, "ring", tq.Network(search="never"), observables=observables, feedback=False
+        7, "ring", tq.Network(search="never"), observables=observables, feedback=False
     )
     xs = make_inputs("complex64", 2, 3)
     with pytest.raises(PlanNotFoundError, match="got 'never'") as refused:

@@ -31,7 +31,7 @@ from tnqrnn.backends.network_readout import (
     pauli_expectations,
     plan_command,
 )
-from tnqrnn.backends.network_state import MAX_BLOCK, NetworkState, block_matrices, cut
+from tnqrnn.backends.network_state import SIZES, NetworkState, block_matrices, cut
 from tnqrnn.backends.quimb_states import check_quimb
 from tnqrnn.checks import check_choice, check_int, check_memory, real_dtype
 from tnqrnn.circuits import (
@@ -126,9 +126,7 @@ class Network(AbstractBackend):
     def _start(
         self, tensors: tuple[jax.Array, ...], n_qubits: int, shape: Start
     ) -> NetworkState:
-        none = tuple(
-            jnp.zeros((0, 2**k, 2**k), self.dtype) for k in range(1, MAX_BLOCK + 1)
-        )
+        none = tuple(jnp.zeros((0, 2**k, 2**k), self.dtype) for k in SIZES)
         return NetworkState(none, tensors, n_qubits, (), shape)
 
     def evolve(
@@ -139,7 +137,7 @@ class Network(AbstractBackend):
         blocks = cut(ansatz)
         matrices = tuple(
             jnp.concatenate([old, block_matrices(blocks, k, angles, self.dtype)])
-            for k, old in enumerate(state.matrices, start=1)
+            for k, old in zip(SIZES, state.matrices, strict=True)
         )
         layout = state.blocks + tuple(block.qubits for block in blocks)
         return NetworkState(matrices, state.start, state.n_qubits, layout, state.shape)

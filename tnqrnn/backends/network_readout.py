@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tnqrnn.backends.network_state import MAX_BLOCK, NetworkState, cut, tensors, whole
+from tnqrnn.backends.network_state import SIZES, NetworkState, cut, tensors, whole
 from tnqrnn.backends.readout import pauli_expectations as dense_expectations
 from tnqrnn.backends.readout import pauli_matrices
 from tnqrnn.circuits import (
@@ -58,7 +58,9 @@ def pauli_expectations(
         parts = jnp.stack([vector.real, vector.imag])
         return dense_expectations(parts, strings) / jnp.sum(parts**2)
     touched = {qubit for qubits in state.blocks for qubit in qubits}
-    idle, short, long = [], [], []
+    idle: list[int] = []
+    short: list[int] = []
+    long: list[int] = []
     for i, string in enumerate(strings):
         if not string or (
             state.shape == PRODUCT and touched.isdisjoint(q for q, _ in string)
@@ -108,14 +110,17 @@ def network_geometries(
         return jnp.zeros(shape, tensors[0].dtype)
 
     for blocks in (_layout(ansatz) * n for n in range(n_steps + 1)):
-        matrices = tuple(
-            jax.ShapeDtypeStruct(
-                (sum(len(qubits) == k for qubits in blocks), 2**k, 2**k), "complex64"
+
+        def read(blocks: Blocks = blocks) -> jax.Array:
+            counts = [sum(len(qubits) == k for qubits in blocks) for k in SIZES]
+            matrices = tuple(
+                jnp.zeros((count, 2**k, 2**k), "complex64")
+                for k, count in zip(SIZES, counts, strict=True)
             )
-            for k in range(1, MAX_BLOCK + 1)
-        )
-        state = NetworkState(matrices, (), ansatz.n_qubits, blocks, PRODUCT)
-        jax.eval_shape(lambda state: pauli_expectations(strings, state, note), state)
+            state = NetworkState(matrices, (), ansatz.n_qubits, blocks, PRODUCT)
+            return pauli_expectations(strings, state, note)
+
+        jax.eval_shape(read)
     return tuple(found)
 
 

@@ -77,8 +77,8 @@ class NetworkState(eqx.Module):
         )
 
 
-MAX_BLOCK = 4
-"""Qubits of the widest block."""
+SIZES = (1, 2, 3, 4)
+"""Numbers of qubits that a block may have."""
 
 FEW_QUBITS = 12
 """Registers of so many qubits are cut into wider blocks: fewer tensors to compile."""
@@ -130,18 +130,15 @@ def tensors(
     """
     n_cones = len(blocks)
     found = {}
-    for n_qubits, matrices in enumerate(state.matrices, start=1):
-        rank = {
-            number: k
-            for k, number in enumerate(
-                i for i, qubits in enumerate(state.blocks) if len(qubits) == n_qubits
-            )
-        }
+    for n_qubits, matrices in zip(SIZES, state.matrices, strict=True):
+        same = [i for i, qubits in enumerate(state.blocks) if len(qubits) == n_qubits]
+        rank: dict[int | None, int] = {i: k for k, i in enumerate(same)}
+        rank[None] = len(same)  # the identity comes after them
         places = [k for k, slot in enumerate(slots) if len(slot) == n_qubits]
         if not places:
             continue
         eye = jnp.eye(2**n_qubits, dtype=matrices.dtype)[None]
-        index = [[rank.get(cone[k], len(rank)) for cone in blocks] for k in places]
+        index = [[rank[cone[k]] for cone in blocks] for k in places]
         stack = jnp.concatenate([matrices, eye])[np.array(index)]
         stack = stack.reshape(len(places), n_cones, *(2,) * (2 * n_qubits))
         for k, one in zip(places, jnp.split(stack, len(places)), strict=True):

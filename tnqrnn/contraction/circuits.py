@@ -7,12 +7,13 @@ of both are joined where a qubit is traced out, joined through an operator where
 matrix is inserted, and left open otherwise.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tnqrnn.contraction.geometry import Geometry
 
-Leg = Hashable
+Leg = tuple[str, int | str, int]
+"""Side, qubit or bond, and the number of the block it comes from."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,9 @@ def side(slots: Sequence[Sequence[int]], name: str, start: Start = PRODUCT) -> S
         name: makes the legs of two sides different.
         start: the initial state.
     """
+    inputs: list[tuple[Leg, ...]]
     inputs = [tuple((name, leg, 0) for leg in legs) for legs in start.legs]
-    sizes = {(name, bond, 0): size for bond, size in start.bonds}
+    sizes: dict[Leg, int] = {(name, bond, 0): size for bond, size in start.bonds}
     ends: dict[int, Leg] = {
         leg: (name, leg, 0) for legs in start.legs for leg in legs if type(leg) is int
     }
@@ -69,7 +71,7 @@ def side(slots: Sequence[Sequence[int]], name: str, start: Start = PRODUCT) -> S
         ends.update({qubit: (name, qubit, time) for qubit in slot})
         inputs.append((*(ends[qubit] for qubit in slot), *before))
     legs = {leg for tensor in inputs for leg in tensor}
-    return Side(tuple(inputs), ends, dict.fromkeys(legs, 2) | sizes, tuple(fresh))
+    return Side(tuple(inputs), ends, {**dict.fromkeys(legs, 2), **sizes}, tuple(fresh))
 
 
 def vector(ket: Side, qubits: Sequence[int]) -> Geometry:

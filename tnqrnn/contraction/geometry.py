@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 MAX_TENSORS = 4096
 MAX_SIZE = 2**20
@@ -61,7 +62,7 @@ class Geometry:
         cls,
         inputs: Sequence[Sequence[Hashable]],
         output: Sequence[Hashable],
-        sizes: Mapping[Hashable, int],
+        sizes: Mapping[Any, int],
     ) -> "Geometry":
         """The geometry of a network whose indices have any names.
 
