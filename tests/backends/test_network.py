@@ -13,10 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
 from jax.flatten_util import ravel_pytree
 from tolerances import EXACT, GRADIENT
 
 import tnqrnn as tq
+from tnqrnn import testing
 from tnqrnn.backends import network_readout
 from tnqrnn.backends.network_readout import network_geometries
 from tnqrnn.circuits import TOPOLOGIES
@@ -79,6 +81,20 @@ def test_a_roll_out_is_that_of_exact_states(topology, dtype, small, monkeypatch)
     assert_agree(cell, tq.Statevector(dtype), xs, EXACT[dtype], GRADIENT[dtype])
 
 
+def test_light_cones_of_any_circuit(monkeypatch):
+    """Pairs far apart, qubits without a gate, blocks on one qubit."""
+    monkeypatch.setattr(network_readout, "SMALL", 0)
+    jax.clear_caches()
+
+    @settings(max_examples=25)
+    @given(testing.circuits(max_qubits=4))
+    def check(circuit):
+        backends = tq.Network("complex128"), tq.Statevector("complex128")
+        testing.check_backends_agree(*backends, *circuit)
+
+    check()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 def test_ten_qubits_and_four_steps(topology):
@@ -88,11 +104,11 @@ def test_ten_qubits_and_four_steps(topology):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("topology", ["brickwork", "chain"])
-def test_light_cones_of_thirteen_qubits_and_four_steps(topology):
+@pytest.mark.parametrize(("topology", "n_steps"), [("brickwork", 4), ("chain", 2)])
+def test_light_cones_of_thirteen_qubits(topology, n_steps):
     """A register that is read by light cones whose blocks are narrow."""
     cell = make_cell(13, topology, tq.Network("complex128"))
-    xs = make_inputs("complex128", 4, 3)
+    xs = make_inputs("complex128", n_steps, 3)
     assert_agree(cell, tq.Statevector("complex128"), xs, 1e-10, 1e-8)
 
 

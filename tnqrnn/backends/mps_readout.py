@@ -11,7 +11,9 @@ of one length at once.
 """
 
 import functools
-from dataclasses import dataclass
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +25,9 @@ from tnqrnn.circuits import PauliString
 from tnqrnn.circuits.gates import PAULIS
 
 Strings = tuple[PauliString, ...]
+
+MAX_SPANS = 4
+"""Kinds of spans that strings are carried over without rounding their lengths up."""
 
 
 def pauli_expectations(strings: Strings, state: MPSState) -> jax.Array:
@@ -164,12 +169,17 @@ class _Span:
 
     @classmethod
     def of(cls, string: PauliString, layout: Layout) -> "_Span":
-        """A span whose length is rounded up to a power of two: few kinds of them."""
+        """Of a string that acts on two cores or more."""
         sites = [layout.site(qubit) for qubit, _ in string]
         low, high, last = min(sites), max(sites), layout.n_cores - 1
-        exact = min(high, last - 1) - max(low, 1) + 1
-        length = min(1 << max(0, exact - 1).bit_length(), layout.n_cores - 2)
-        return cls(length if exact else 0, low == 0, high == last)
+        length = min(high, last - 1) - max(low, 1) + 1
+        return cls(length, low == 0, high == last)
+
+    def rounded(self, layout: Layout) -> "_Span":
+        """One of a few kinds that holds it: its length is a power of two."""
+        longest = layout.n_cores - 2
+        length = min(1 << max(0, self.length - 1).bit_length(), longest)
+        return replace(self, length=length)
 
     def first(self, string: PauliString, layout: Layout) -> int:
         """The inner core, counted from 0, at which the string's span begins."""
@@ -182,9 +192,13 @@ class _Span:
 
 def _carried(strings: Strings, state: MPSState, environments: jax.Array) -> jax.Array:
     """Strings over several cores, those with spans alike in one pass."""
+    layout = state.layout
+    spans = [_Span.of(string, layout) for string in strings]
+    if len(set(spans)) > MAX_SPANS:
+        spans = [span.rounded(layout) for span in spans]
     kinds: dict[_Span, list[int]] = {}
-    for i, string in enumerate(strings):
-        kinds.setdefault(_Span.of(string, state.layout), []).append(i)
+    for i, span in enumerate(spans):
+        kinds.setdefault(span, []).append(i)
     values = [
         _carry(span, tuple(strings[i] for i in members), state, environments)
         for span, members in kinds.items()
@@ -209,34 +223,56 @@ def _carry(
         environment = jnp.einsum("mic,id->mcd", applied, head.conj())
     else:
         environment = environments[firsts]
-    numbers = np.arange(span.length)[:, None] + firsts  # of inner cores, (length, M)
-    operators = np.array(
+    rows = np.arange(span.length)[:, None] + firsts  # of inner cores, (length, M)
+    axes = [
         [
-            [
-                PAULIS[dict(string).get(layout.first + 1 + number, "I")]
-                for string, number in zip(strings, row, strict=True)
-            ]
-            for row in numbers
+            dict(string).get(layout.first + 1 + at, "I")
+            for string, at in zip(strings, row, strict=True)
         ]
-    ).reshape(*numbers.shape, 2, 2)
-    shared = (numbers == numbers[:, :1]).all()
-    rows = numbers[:, 0] if shared else numbers
-    core_axes = "ayc" if shared else "mayc"
-
-    def step(environment, inputs):
-        at, operator = inputs
-        core = state.rest[at]
-        ket = jnp.einsum(f"mab,{core_axes}->mbyc", environment, core)
-        ket = jnp.einsum("mxy,mbyc->mbxc", operator, ket)
-        bra = core_axes.translate(str.maketrans("ayc", "bxd"))
-        return jnp.einsum(f"mbxc,{bra}->mcd", ket, core.conj()), None
-
-    inputs = (jnp.asarray(rows), jnp.asarray(operators, state.rest.dtype))
-    environment, _ = jax.lax.scan(step, environment, inputs)
+        for row in rows
+    ]
+    for acting, run in itertools.groupby(
+        range(span.length), lambda k: set(axes[k]) != {"I"}
+    ):
+        chosen = list(run)
+        paulis = [[PAULIS[a] for a in axes[k]] for k in chosen] if acting else None
+        environment = _pass(environment, state.rest, rows[chosen], paulis)
     if not span.at_tail:
         return jnp.trace(environment, axis1=1, axis2=2)
     applied = _applied(_at(strings, layout.n_cores - 1, layout), layout, tail)
     return jnp.einsum("mab,mia,ib->m", environment, applied, tail.conj())
+
+
+def _pass(
+    environment: jax.Array,
+    cores: jax.Array,
+    rows: np.ndarray,
+    paulis: Sequence[Sequence[np.ndarray]] | None,
+) -> jax.Array:
+    """Environments of M strings, (M, chi, chi), after some more cores.
+
+    Args:
+        environment: before them.
+        cores: inner cores.
+        rows: which of them each string passes, (length, M).
+        paulis: the operators there; ``None`` for none.
+    """
+    shared = (rows == rows[:, :1]).all()
+    ket_axes, bra_axes = ("ayc", "byd") if shared else ("mayc", "mbyd")
+
+    def step(environment, inputs):
+        at, operator = inputs
+        core = cores[at]
+        ket = jnp.einsum(f"mab,{ket_axes}->mbyc", environment, core)
+        if operator is not None:
+            ket = jnp.einsum("mxy,mbyc->mbxc", operator, ket)
+        return jnp.einsum(f"mbyc,{bra_axes}->mcd", ket, core.conj()), None
+
+    at = jnp.asarray(rows[:, 0] if shared else rows)
+    operators = None if paulis is None else jnp.asarray(np.array(paulis), cores.dtype)
+    if len(rows) == 1:
+        return step(environment, jax.tree.map(lambda leaf: leaf[0], (at, operators)))[0]
+    return jax.lax.scan(step, environment, (at, operators))[0]
 
 
 def _at(strings: Strings, site: int, layout: Layout) -> Strings:
