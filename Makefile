@@ -64,7 +64,8 @@ doctest: $(READY)  ## run the examples in docstrings, docs/ and README.md
 	$(PYTEST) -q --doctest-modules --doctest-glob="*.md" tnqrnn docs README.md
 
 # Those that need no other library; `make peers` comes before gradient_ and mps_step.py.
-BENCHMARKS := benchmarks/backends.py benchmarks/engine_rate.py benchmarks/mps_compile.py
+BENCHMARKS := benchmarks/backends.py benchmarks/engine_rate.py benchmarks/mps_compile.py \
+  benchmarks/network_step.py benchmarks/observables.py
 
 bench: $(READY)  ## run every benchmark of this library alone, each prints its table
 	set -e; for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python $$script; done

@@ -135,7 +135,7 @@ class Arguments:
 PRESETS: dict[str, tuple[tuple[str, ...], int, Settings]] = {
     "tiny": (("all_to_all, n=6, T=2",), 2, Settings((0.05, 0.1))),
     "quick": (
-        ("brickwork, n=40, T=3", "ring, n=10, T=4", "all_to_all, n=10, T=2"),
+        ("brickwork, n=40, T=3", "chain, n=40, T=3", "all_to_all, n=10, T=2"),
         2,
         Settings((0.25, 1.0, 4.0)),
     ),
@@ -233,7 +233,7 @@ def main(arguments: Arguments) -> int:
     # Relative to the best plan that any search found for the network.
     least = dataset["log10_score"].min(["method", "seed", "budget"])
     dataset["excess"] = 10 ** (dataset["log10_score"] - least)
-    groups = Groups("method", {name: name for name in METHODS})
+    groups = Groups("method", {name: name for name in arguments.methods})
     charts = [
         plot_against_axis(
             dataset,
@@ -246,6 +246,7 @@ def main(arguments: Arguments) -> int:
             labels=("seconds of search", "relative cost"),
             log=True,
             log_x=True,
+            limits=(1.0, None),
             panels="network",
         ),
         plot_points(

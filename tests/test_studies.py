@@ -134,6 +134,28 @@ def test_representation_cost(tmp_path):
 
 
 @pytest.mark.slow
+def test_plan_quality(tmp_path):
+    tiny = ("plan_quality.py", "--preset", "tiny", "--out", tmp_path)
+    methods = ("greedy", "random greedy, reconfigured")
+    done = run_script(*tiny, "--methods", *methods)
+    assert done.returncode == 0, done.stderr
+    with xr.open_dataset(tmp_path / "results.nc", engine="h5netcdf") as read:
+        dataset = read.load().isel(network=0)
+    assert dict(dataset.sizes) == {"method": 2, "seed": 2, "budget": 2}
+    score = dataset["log10_score"]
+    assert (score.diff("budget") <= 0).all()  # the best tree so far
+    last = score.isel(budget=-1)
+    greedy, best = (last.sel(method=name) for name in methods)
+    assert (best <= greedy).all() and (dataset["log2_width"] >= 6).all()
+    for name in ("value_seconds", "gradient_seconds", "predicted_seconds"):
+        assert (dataset[name] > 0).all()
+    assert (tmp_path / "figures" / "excess.png").exists()
+    refused = run_script(*tiny, "--methods", "none")
+    assert refused.returncode != 0
+    assert "methods must be of ['greedy'," in refused.stderr
+
+
+@pytest.mark.slow
 def test_gradient_fidelity(tmp_path):
     tiny = ("gradient_fidelity.py", "--preset", "tiny", "--workers", 1)
     done = run_script(*tiny, "--out", tmp_path)

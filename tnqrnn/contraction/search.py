@@ -1,7 +1,7 @@
 """Finding contraction plans with cotengra.
 
 Greedy paths with random tie-breaking are improved by optimal ones within subtrees. Both
-take a seed; cotengra's ``HyperOptimizer``, which finds slightly cheaper plans, gives
+take a seed; cotengra's ``HyperOptimizer``, which finds plans as cheap, gives
 another one each time.
 """
 
