@@ -16,6 +16,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from unittest import mock
 
 import jax
@@ -70,7 +71,7 @@ def by_whole_transfer(strings: Strings, state: MPSState) -> jax.Array:
 def span_network(length: int, chi: int) -> Geometry:
     """An environment, so many cores, their conjugates, and an operator at each end."""
     bond = lambda side, k: (side, "bond", k)  # noqa: E731
-    inputs = [(bond("ket", 0), bond("bra", 0))]
+    inputs: list[tuple[Any, ...]] = [(bond("ket", 0), bond("bra", 0))]
     for k in range(length):
         end = k in (0, length - 1)
         out = ("out", k) if end else ("through", k)
@@ -146,15 +147,15 @@ def seconds(
     value = jax.jit(loss).lower(parts).compile()
     gradient = jax.jit(jax.grad(loss)).lower(parts).compile()
     compiling = time.perf_counter() - start
-    fastest = []
+    fastest: list[float] = []
     for program in (value, gradient):
-        times = []
+        times: list[float] = []
         for _ in range(repeats):
             start = time.perf_counter()
             jax.block_until_ready(program(parts))
             times.append(time.perf_counter() - start)
         fastest.append(min(times))
-    return compiling, *fastest, np.asarray(read(state))
+    return compiling, fastest[0], fastest[1], np.asarray(read(state))
 
 
 def report(label: str, ways: dict, state: MPSState, repeats: int) -> None:
@@ -178,12 +179,13 @@ def main(options: Options) -> None:
     print(f"{'':28}{'way':8}{'compile, s':>10}{'value, ms':>11}{'gradient, ms':>14}")
     for n in options.qubits:
         ansatz = tq.hardware_efficient(n)
-        angles = jax.random.uniform(jax.random.key(0), ansatz.n_params)
+        angles = jax.random.uniform(jax.random.key(0), (ansatz.n_params,))
         for chi in options.bonds:
             backend = tq.MPS(chi)
             state = backend.init(n)
             for _ in range(4):
                 state = backend.evolve(ansatz, angles, state)
+            assert isinstance(state, MPSState), "a bond that truncates"
             inner = range(state.layout.first + 1, state.layout.last)
             for distance in options.distances:
                 strings = tuple(
