@@ -187,10 +187,43 @@ def test_a_narrow_memory_limit_slices_and_changes_nothing(own_cache, monkeypatch
         tq.unroll(cell, xs)
 
 
+def test_a_memory_limit_takes_light_cones_a_few_at_a_time():
+    backend = tq.Network("complex128")
+    ansatz = tq.hardware_efficient(16, n_layers=1, topology="brickwork")
+    angles = jax.random.normal(jax.random.key(0), (ansatz.n_params,))
+
+    def total(backend, angles):
+        state = backend.evolve(ansatz, angles, backend.init(16))
+        return jnp.sum(jnp.sin(backend.expectation("xyz", state)))
+
+    expected = jax.value_and_grad(total, argnums=1)(backend, angles)
+    limited = tq.Network("complex128", memory_limit=2 * 16 * 2**6)
+    traced = jax.make_jaxpr(total, static_argnums=0)
+    assert "scan" in str(traced(limited, angles))
+    assert "scan" not in str(traced(backend, angles))
+    actual = jax.value_and_grad(total, argnums=1)(limited, angles)
+    for one, other in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-12)
+
+
+def test_a_long_register_from_quimb_is_read_by_its_tensors():
+    """Not by amplitudes, of which it has too many, whether or not it was moved."""
+    import quimb as qu
+    import quimb.tensor as qtn
+
+    mps = qtn.MPS_rand_state(40, 3, dtype="complex128", seed=1)
+    backend = tq.Network("complex128")
+    state = backend.from_quimb(mps)
+    expected = [mps.local_expectation_canonical(qu.pauli(a), 7).real for a in "XYZ"]
+    strings = ["X7", "Y7", "Z7"]
+    np.testing.assert_allclose(backend.expectation(strings, state), expected)
+    np.testing.assert_allclose(backend.norm(state), 1)
+
+
 def test_an_intermediate_result_beyond_memory_is_refused(monkeypatch):
     cell = make_cell(6, "brickwork", tq.Network())
     monkeypatch.setattr("tnqrnn.checks.psutil.virtual_memory", lambda: Memory(2**8))
-    with pytest.raises(MemoryError, match="the state's history: an intermediate"):
+    with pytest.raises(MemoryError, match="the state's history: intermediate results"):
         tq.unroll(cell, make_inputs("complex64", 1, 3))
 
 

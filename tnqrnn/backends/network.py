@@ -8,6 +8,7 @@ has ``2**n`` entries.
 """
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -41,7 +42,7 @@ from tnqrnn.circuits import (
     check_angles,
     parse_observables,
 )
-from tnqrnn.contraction import Geometry, contract, find_plan
+from tnqrnn.contraction import ContractionPlan, Geometry, contract, find_plan
 from tnqrnn.contraction.circuits import PRODUCT, Start
 from tnqrnn.contraction.store import SEARCH
 
@@ -66,9 +67,10 @@ class Network(AbstractBackend):
         dtype: ``"complex64"`` or ``"complex128"``.
         search: ``"never"`` makes a contraction without a stored plan an error; the
             default searches for one and stores it.
-        memory_limit: bytes that the largest intermediate result of a contraction may
-            take, for one sample; wider contractions are cut into slices that run one
-            after another. ``None`` slices nothing.
+        memory_limit: bytes that the largest intermediate results may take, for one
+            sample: light cones alike are contracted a few at a time, and a contraction
+            that is wider by itself is cut into slices that run one after another.
+            ``None`` does all at once.
 
     Raises:
         ValueError: an argument out of range, or complex128 without JAX's 64-bit mode.
@@ -179,16 +181,24 @@ class Network(AbstractBackend):
         Args:
             command: gives the command that makes a missing plan.
         """
-        itemsize = np.dtype(self.dtype).itemsize
+
+        def size_of(plan: ContractionPlan) -> int:
+            width = math.ceil(plan.log2_width - 1e-9)
+            return 2**width * np.dtype(self.dtype).itemsize
 
         def run(geometry: Geometry, tensors: Sequence[jax.Array]) -> jax.Array:
             plan = find_plan(
                 geometry, search=self.search, progress=None, command=command
             )
+            at_once = n_cones = len(tensors[0])
             if self.memory_limit is not None:
                 plan = plan.sliced(self.memory_limit, self.dtype)
-            n_bytes = round(2**plan.log2_width) * itemsize * len(tensors[0])
-            check_memory("the state's history: an intermediate result", n_bytes)
-            return jax.vmap(functools.partial(contract, plan))(tuple(tensors))
+                at_once = min(n_cones, self.memory_limit // size_of(plan))
+            n_bytes = at_once * size_of(plan)
+            check_memory("the state's history: intermediate results", n_bytes)
+            contract_one = functools.partial(contract, plan)
+            if at_once < n_cones:
+                return jax.lax.map(contract_one, tuple(tensors), batch_size=at_once)
+            return jax.vmap(contract_one)(tuple(tensors))
 
         return run

@@ -37,7 +37,7 @@ from tnqrnn.contraction.cones import (
 )
 
 SMALL = 2**18
-"""Blocks times amplitudes up to which amplitudes are contracted, and read as a vector.
+"""Tensors times amplitudes up to which amplitudes are contracted, and read as a vector.
 
 Light cones take more tensors, so longer to compile, and cost as much (docs/decisions).
 """
@@ -52,8 +52,8 @@ def pauli_expectations(
     strings: tuple[PauliString, ...], state: NetworkState, run: Run
 ) -> jax.Array:
     """<P>/<psi|psi> of each string, real, of shape (M,)."""
-    is_idle = not state.blocks and state.shape == PRODUCT
-    if not is_idle and len(state.blocks) * 2**state.n_qubits <= SMALL:
+    n_tensors = len(state.start) + len(state.blocks)
+    if 0 < n_tensors * 2**state.n_qubits <= SMALL:
         vector = amplitudes(state, run)
         parts = jnp.stack([vector.real, vector.imag])
         return dense_expectations(parts, strings) / jnp.sum(parts**2)

@@ -25,7 +25,6 @@ Blocks = tuple[tuple[int, ...], ...]
 MAX_SUPPORT = 4
 """Qubits of the largest density matrix that expectations are read from."""
 
-
 WIDENING = 1.25
 """Slots that a family may have for each block of its largest cone."""
 
