@@ -23,7 +23,7 @@ from tnqrnn.study.overlays import Curve, Mark, draw_overlays
 from tnqrnn.study.statistics import mean_interval
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = "osD^vPX"
+_MARKERS = "osD^vPX*"
 _DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
 _FEW_RUNS = 3
 STYLE: dict[Any, Any] = {
