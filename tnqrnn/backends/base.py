@@ -22,14 +22,12 @@ from jax.typing import ArrayLike
 from tnqrnn.checks import check_dtype, check_finite, check_int, real_dtype
 from tnqrnn.circuits import Ansatz, Observables, PauliString
 from tnqrnn.circuits.gates import PAULIS
+from tnqrnn.contraction.cones import MAX_SUPPORT
 
 if TYPE_CHECKING:
     from quimb.tensor import MatrixProductState
 
 State = Any
-
-MAX_DENSITY = 4
-"""Qubits of the largest reduced density matrix."""
 
 
 class Truncation(NamedTuple):
@@ -158,9 +156,9 @@ class AbstractBackend(abc.ABC):
             check_int("qubits: qubit", qubit, minimum=0, maximum=n_qubits - 1)
             for qubit in qubits
         )
-        if not 1 <= len(chosen) <= MAX_DENSITY or len(set(chosen)) < len(chosen):
+        if not 1 <= len(chosen) <= MAX_SUPPORT or len(set(chosen)) < len(chosen):
             raise ValueError(
-                f"qubits must be 1 to {MAX_DENSITY} different qubits, got {chosen}."
+                f"qubits must be 1 to {MAX_SUPPORT} different qubits, got {chosen}."
             )
         strings, matrices = _all_strings(chosen)
         values = self.expectation(strings, state)

@@ -27,7 +27,7 @@ from tnqrnn.circuits import (
 from tnqrnn.circuits.gates import PAULIS
 from tnqrnn.circuits.observables import NAMED
 from tnqrnn.contraction import Geometry
-from tnqrnn.contraction.circuits import PRODUCT, sandwich, side, vector
+from tnqrnn.contraction.circuits import PRODUCT, Side, sandwich, side, vector
 from tnqrnn.contraction.cones import (
     MAX_SUPPORT,
     Blocks,
@@ -148,10 +148,8 @@ def _layout(ansatz: Ansatz) -> Blocks:
 
 def densities(family: Family, state: NetworkState, run: Run) -> jax.Array:
     """Density matrices of a family's supports, of shape (N, 2**k, 2**k), trace 1."""
-    ket, bra = (side(family.slots, name, state.shape) for name in ("ket", "bra"))
-    kets = tensors(state, family.slots, family.blocks, ket)
-    bras = [tensor.conj() for tensor in kets]
-    density = run(sandwich(ket, bra, opened=family.support), kets + bras)
+    ket, bra, held = _both_sides(state, family.slots, family.blocks)
+    density = run(sandwich(ket, bra, opened=family.support), held)
     density = density.reshape(len(density), *(2 ** len(family.support),) * 2)
     if state.shape == PRODUCT:
         return density  # the blocks are unitary
@@ -190,9 +188,7 @@ def _inserted(
     supports = _supports(strings, chosen)
     for family in families(state.blocks, supports, state.shape == PRODUCT):
         numbers = [chosen[member] for member in family.members]
-        ket, bra = (side(family.slots, name, state.shape) for name in ("ket", "bra"))
-        kets = tensors(state, family.slots, family.blocks, ket)
-        bras = [tensor.conj() for tensor in kets]
+        ket, bra, held = _both_sides(state, family.slots, family.blocks)
         axes = [
             {qubit - anchor: axis for qubit, axis in strings[i]}
             for i, anchor in zip(numbers, family.anchors, strict=True)
@@ -201,9 +197,9 @@ def _inserted(
             np.stack([PAULIS[one.get(qubit, "I")] for one in axes])
             for qubit in family.support
         ]
-        operators = [jnp.asarray(pauli, kets[0].dtype) for pauli in paulis]
+        operators = [jnp.asarray(pauli, held[0].dtype) for pauli in paulis]
         geometry = sandwich(ket, bra, inserted=family.support)
-        values = run(geometry, kets + bras + operators).real
+        values = run(geometry, held + operators).real
         yield numbers, values / _weight(state, run)
 
 
@@ -215,10 +211,17 @@ def _weight(state: NetworkState, run: Run) -> jax.Array:
     """<psi|psi>, that of the initial state since all blocks are unitary."""
     if state.shape == PRODUCT:
         return jnp.ones((), state.matrices[0].real.dtype)
-    ket, bra = (side((), name, state.shape) for name in ("ket", "bra"))
-    kets = tensors(state, (), [()], ket)
-    bras = [tensor.conj() for tensor in kets]
-    return run(sandwich(ket, bra), kets + bras)[0].real
+    ket, bra, held = _both_sides(state, (), [()])
+    return run(sandwich(ket, bra), held)[0].real
+
+
+def _both_sides(
+    state: NetworkState, slots: Blocks, blocks: Sequence[Sequence[int | None]]
+) -> tuple[Side, Side, list[jax.Array]]:
+    """Ket and bra of light cones of one shape, and the tensors of both."""
+    ket, bra = (side(slots, name, state.shape) for name in ("ket", "bra"))
+    kets = tensors(state, slots, blocks, ket)
+    return ket, bra, kets + [tensor.conj() for tensor in kets]
 
 
 def amplitudes(state: NetworkState, run: Run) -> jax.Array:

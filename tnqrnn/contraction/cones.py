@@ -23,7 +23,7 @@ Blocks = tuple[tuple[int, ...], ...]
 """The qubits of each block of a circuit, in the order in which the blocks act."""
 
 MAX_SUPPORT = 4
-"""Qubits of the largest density matrix that expectations are read from."""
+"""Qubits of the largest density matrix, asked for or read from."""
 
 WIDENING = 1.25
 """Slots that a family may have for each block of its largest cone."""

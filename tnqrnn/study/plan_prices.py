@@ -15,8 +15,8 @@ from tnqrnn.checks import check_dtype
 from tnqrnn.contraction import ContractionPlan
 from tnqrnn.study.probes import median_seconds
 
-FLOPS = {"complex64": 8, "complex128": 8}
-"""Real operations of one multiplication and addition of entries."""
+FLOPS = 8
+"""Real operations of one multiplication and addition of complex entries."""
 
 
 class Rates(NamedTuple):
@@ -69,7 +69,7 @@ def measure_rates(dtype: str = "complex64") -> Rates:
     copy = jax.jit(lambda matrix: matrix.T + matrix)
     return Rates(
         median_seconds(pairs, (small,)) / n_pairs,
-        median_seconds(product, (large,)) / (FLOPS[dtype] * 512**3),
+        median_seconds(product, (large,)) / (FLOPS * 512**3),
         median_seconds(copy, (long,)) / 2**20,
     )
 
@@ -95,7 +95,7 @@ def price_plan(
     if memory_limit is not None:
         plan = plan.sliced(memory_limit, dtype)
     tree = plan.tree()
-    flops = FLOPS[dtype] * 10.0**plan.log10_cost
+    flops = FLOPS * 10.0**plan.log10_cost
     seconds = (
         len(plan.path) * plan.n_slices * rates.per_pair
         + flops * rates.per_flop
