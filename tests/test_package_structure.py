@@ -22,6 +22,7 @@ PACKAGE = ROOT / "tnqrnn"
 # A module may import from its own folder and from a lower rank.
 RANKS = {
     "checks": 0,
+    "products": 0,
     "circuits": 1,
     "tasks": 1,
     "records": 1,

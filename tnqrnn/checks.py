@@ -122,17 +122,22 @@ def real_dtype(dtype: str) -> str:
     return _REAL[dtype]
 
 
-def check_memory(what: str, n_bytes: int) -> None:
-    """Refuses an array that cannot fit into this machine's memory, before it is made.
+def check_memory(what: str, n_bytes: int, *, host: bool = False) -> None:
+    """Refuses an array that cannot fit into memory, before it is made.
 
     Args:
         what: the argument and what it asks for, the start of the message.
         n_bytes: the estimate in bytes, of any magnitude.
+        host: whether it is a NumPy array. JAX's are made in the memory of the
+            accelerator where there is one.
 
     Raises:
-        MemoryError: the estimate exceeds the physical memory; both are in the message.
+        MemoryError: the estimate exceeds the memory; both are in the message.
     """
-    total = psutil.virtual_memory().total
+    owner, total = "this machine", psutil.virtual_memory().total
+    device = None if host else jax.local_devices()[0].memory_stats()
+    if device and "bytes_limit" in device:
+        owner, total = "the accelerator", device["bytes_limit"]
     if n_bytes > total:
         size = (
             f"{n_bytes / 2**30:.3g} GiB"
@@ -140,6 +145,6 @@ def check_memory(what: str, n_bytes: int) -> None:
             else f"2^{n_bytes.bit_length() - 31} GiB"
         )
         raise MemoryError(
-            f"{what} must fit into this machine's {total / 2**30:.1f} GiB of memory, "
+            f"{what} must fit into {owner}'s {total / 2**30:.1f} GiB of memory, "
             f"got a request for about {size}."
         )

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import references
+from jax.extend.core import jaxprs_in_params
 from tolerances import EXACT, FINITE_DIFFERENCE, GRADIENT
 
 import tnqrnn as tq
@@ -58,6 +59,47 @@ def evolved(backend, ansatz, state, all_angles):
 
 def strings_for(n_qubits):
     return [s for s in STRINGS if all(int(w[1:] or 0) < n_qubits for w in s.split())]
+
+
+def products(jaxpr):
+    """All matrix products of a program and of the programs within."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            yield equation
+        for inner in jaxprs_in_params(equation.params):
+            yield from products(inner)
+
+
+@pytest.mark.parametrize("name", ["statevector", "mps-3", "mps-4-cutoff", "network"])
+@pytest.mark.parametrize("topology", ["chain", "all_to_all"])
+def test_products_are_computed_in_full_precision(name, topology):
+    backend = BACKENDS[name]("complex64")
+    ansatz = tq.hardware_efficient(5, topology=topology)
+
+    @jax.value_and_grad
+    def loss(cell):
+        carry = tq.unroll(cell, jnp.ones((2, 2, 3))).carry
+        last = jax.tree.map(lambda leaf: leaf[0], carry.state)
+        strings = jnp.sum(backend.expectation(strings_for(5), last))
+        entropy = jnp.sum(backend.entropies(last)) if backend.has_entropy else 0
+        matrix = jnp.sum(backend.reduced_density_matrix((0, 3), last).real)
+        overlap = backend.overlap(last, last).real
+        return strings + entropy + matrix + overlap
+
+    cell = tq.QRNNCell(
+        3,
+        ansatz,
+        controller=tq.Controller("glu", (4,), embedding_size=2),
+        backend=backend,
+        key=jax.random.key(0),
+    )
+    program = jax.make_jaxpr(loss)(cell)
+    found = list(products(program.jaxpr))
+    assert len(found) > 10
+    lesser = [
+        e for e in found if e.params["precision"] != (jax.lax.Precision.HIGHEST,) * 2
+    ]
+    assert not lesser, "\n".join(str(e.source_info.traceback) for e in lesser[:3])
 
 
 @every

@@ -23,6 +23,7 @@ from tnqrnn.checks import check_dtype, check_finite, check_int, real_dtype
 from tnqrnn.circuits import Ansatz, Observables, PauliString
 from tnqrnn.circuits.gates import PAULIS
 from tnqrnn.contraction.cones import MAX_SUPPORT
+from tnqrnn.products import tensordot
 
 if TYPE_CHECKING:
     from quimb.tensor import MatrixProductState
@@ -162,7 +163,7 @@ class AbstractBackend(abc.ABC):
             )
         strings, matrices = _all_strings(chosen)
         values = self.expectation(strings, state)
-        return jnp.tensordot(
+        return tensordot(
             values.astype(self.dtype), jnp.asarray(matrices, self.dtype), 1
         )
 

@@ -16,6 +16,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from tnqrnn.products import dot_general, einsum
+
 
 def split_axes(
     qubits: Sequence[int], n_qubits: int
@@ -77,9 +79,7 @@ def _row_by_row(matrix: jax.Array, tensor: jax.Array) -> jax.Array:
     """Products of shape (2, 2, left, d, right), one matrix product for each left."""
     _, left, d, right = tensor.shape
     stacked = jnp.broadcast_to(matrix.reshape(2 * d, d), (2, left, 2 * d, d))
-    products = jax.lax.dot_general(
-        stacked, tensor, (((3,), (2,)), ((0, 1), (0, 1))), precision="highest"
-    )
+    products = dot_general(stacked, tensor, (((3,), (2,)), ((0, 1), (0, 1))))
     return jnp.moveaxis(products.reshape(2, left, 2, d, right), 2, 1)
 
 
@@ -91,13 +91,12 @@ def _all_at_once(
     inner = axes[2::2]
     renamed = {axis: len(axes) + i for i, axis in enumerate(inner)}
     part = 2 * len(axes)
-    return jnp.einsum(
+    return einsum(
         matrix.reshape(2, *runs, *runs),
         [part, *(renamed[axis] for axis in inner), *inner],
         tensor,
         axes,
         [0, part, *(renamed.get(axis, axis) for axis in axes[1:])],
-        precision="highest",
     )
 
 
@@ -119,13 +118,12 @@ def gram(left: jax.Array, right: jax.Array, qubits: Sequence[int]) -> jax.Array:
     renamed = {axis: len(axes) + i for i, axis in enumerate(inner)}
     long_rows = len(runs) == 1 and shape[-1] >= max(16, d)
     by_row = [1] if long_rows else []  # one product for each left, summed afterwards
-    result = jnp.einsum(
+    result = einsum(
         left.reshape(2, *shape),
         axes,
         right.reshape(2, *shape),
         [renamed.get(axis, axis) for axis in axes],
         by_row + inner + [renamed[axis] for axis in inner],
-        precision="highest",
     )
     return result.reshape(-1, 2, d, 2, d).sum(0)
 

@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from tnqrnn.products import einsum
+
 
 @jax.custom_jvp
 def von_neumann_entropy(rho: jax.Array) -> jax.Array:
@@ -35,5 +37,5 @@ def _von_neumann_entropy_jvp(primals, tangents):
     floor = jnp.finfo(values.dtype).eps
     ln2 = jnp.log(2.0).astype(values.dtype)
     logs = (jnp.log(jnp.maximum(values, floor)) + 1) / ln2
-    dvalues = jnp.einsum("ia,ij,ja->a", vectors.conj(), drho, vectors).real
+    dvalues = einsum("ia,ij,ja->a", vectors.conj(), drho, vectors).real
     return _entropy(values), -jnp.sum(dvalues * logs)

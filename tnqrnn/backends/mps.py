@@ -36,6 +36,7 @@ from tnqrnn.circuits import (
     check_angles,
     parse_observables,
 )
+from tnqrnn.products import matmul
 
 if TYPE_CHECKING:
     from quimb.tensor import MatrixProductState
@@ -221,7 +222,7 @@ class MPS(AbstractBackend):
         chi, end = self.max_bond, state.layout.end
         rows = state.centre[:end].reshape(2 * end, chi)
         for core in state.rest:
-            rows = (rows @ core.reshape(chi, 2 * chi)).reshape(-1, chi)
+            rows = matmul(rows, core.reshape(chi, 2 * chi)).reshape(-1, chi)
         return rows[:, :end].ravel()
 
     def n_qubits(self, state: MPSState | StatevectorState) -> int:

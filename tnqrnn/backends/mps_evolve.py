@@ -16,6 +16,7 @@ from tnqrnn.backends.mps_sweeps import record, split_off, sweep, taken_in
 from tnqrnn.circuits import Ansatz
 from tnqrnn.circuits.fusion import fuse_gates
 from tnqrnn.circuits.unitaries import block_unitaries
+from tnqrnn.products import einsum
 
 Matrices = list[tuple[tuple[int, ...], jax.Array]]  # qubits of each, and its unitary
 Ends = dict[str, Matrices]  # by the name of a stage's block
@@ -85,7 +86,7 @@ def _apply_local(
         centre = _on_first(ends["head"], centre, layout)
     if stage.singles:
         unitaries = unitaries_in_order(stage.singles, 2, angles, str(rest.dtype))
-        rest = rest.at[:-1].set(jnp.einsum("kxy,kayb->kaxb", unitaries, rest[:-1]))
+        rest = rest.at[:-1].set(einsum("kxy,kayb->kaxb", unitaries, rest[:-1]))
     if ends["tail"]:
         rest = rest.at[-1].set(_on_last(ends["tail"], rest[-1], layout))
     return MPSState(centre, rest, state.truncation, state.n_qubits)
@@ -115,7 +116,7 @@ def _on_rows(unitary: jax.Array, qubits: Sequence[int], rows: jax.Array) -> jax.
     shape, runs = split_axes(qubits, len(rows).bit_length() - 1)
     axes = list(range(len(shape) + 1))
     new = {axis: len(axes) + i for i, axis in enumerate(axes[1:-1:2])}
-    result = jnp.einsum(
+    result = einsum(
         unitary.reshape(*runs, *runs),
         [*new.values(), *new],
         rows.reshape(*shape, -1),

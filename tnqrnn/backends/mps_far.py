@@ -22,6 +22,7 @@ from tnqrnn.backends.mps_operators import Fan, fan_operators
 from tnqrnn.backends.mps_state import Layout, MPSState
 from tnqrnn.backends.mps_sweeps import mirror, record, truncated_split
 from tnqrnn.backends.truncation import lq, save_factors
+from tnqrnn.products import einsum, matmul
 
 Index = jax.Array | np.ndarray | int
 
@@ -107,7 +108,7 @@ def _apply_one(
     wide, lower = _widen(cores, on_cores, mirror(last), where.left, where.right)
     first = jnp.repeat(cores[where.left][None], r, axis=0)
     first = _apply_operators(left, first, where.bit)
-    centre = jnp.einsum("raxb,rbc->axc", first, lower)
+    centre = einsum("raxb,rbc->axc", first, lower)
     return _truncate(cores, wide, centre, where.left, where.right, cutoff)
 
 
@@ -153,8 +154,8 @@ def _widen(
         core, operator, site = inputs
 
         def widen(lower):
-            through = jnp.einsum("ayb,rbc->rayc", core, lower)
-            through = jnp.einsum("rxy,rayc->raxc", operator, through)
+            through = einsum("ayb,rbc->rayc", core, lower)
+            through = einsum("rxy,rayc->raxc", operator, through)
             matrix = jnp.where(site == right, last, through)
             lower, rows = lq(matrix.reshape(width, 2 * width))
             return lower.reshape(r, chi, width), rows.reshape(width, 2, width)
@@ -200,7 +201,7 @@ def _truncate(
         def cut(centre):
             theta = centre.reshape(2 * chi, width)
             isometry, rest, weight = truncated_split(theta, chi, cutoff)
-            moved = rest @ following.reshape(width, 2 * width)
+            moved = matmul(rest, following.reshape(width, 2 * width))
             return moved.reshape(centre.shape), (isometry.reshape(core.shape), weight)
 
         def skip(centre):
@@ -230,7 +231,7 @@ def _move_left(cores: jax.Array, stop: Index, start: Index) -> jax.Array:
         core, site = inputs
 
         def move(lower):
-            lower, rows = lq((core @ lower).reshape(chi, 2 * chi))
+            lower, rows = lq(matmul(core, lower).reshape(chi, 2 * chi))
             return lower, rows.reshape(core.shape)
 
         def skip(lower):
@@ -243,4 +244,4 @@ def _move_left(cores: jax.Array, stop: Index, start: Index) -> jax.Array:
     lower, passed = jax.lax.scan(step, eye, (cores[1:], sites), reverse=True)
     cores = jnp.concatenate([cores[:1], passed])
     stop = jnp.minimum(stop, start)
-    return cores.at[stop].set(cores[stop] @ lower)
+    return cores.at[stop].set(matmul(cores[stop], lower))

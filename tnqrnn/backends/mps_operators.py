@@ -21,6 +21,7 @@ from tnqrnn.circuits.ansatz import Gate
 from tnqrnn.circuits.fusion import Block
 from tnqrnn.circuits.gates import GATES
 from tnqrnn.circuits.unitaries import stacked_unitaries
+from tnqrnn.products import einsum
 
 MaybeBlock = Block | None
 
@@ -122,7 +123,7 @@ def fan_operators(
     blocks = [Block(tuple(sorted(gate.qubits)), (gate,)) for _, gate in members]
     matrices = unitaries_in_order(blocks, 4, angles, dtype).reshape(-1, 2, 2, 2, 2)
     each = jnp.asarray(np.stack([bases[i] for i, _ in members]), dtype)
-    rights = jnp.einsum("grik,gijkl->grjl", each.conj(), matrices)
+    rights = einsum("grik,gijkl->grjl", each.conj(), matrices)
     width = layout.n_qubits - layout.first
     eye = jnp.eye(2, dtype=dtype)[None, None, None]
     operators = jnp.broadcast_to(eye, (len(fans), width, r, 2, 2))

@@ -23,6 +23,7 @@ from tnqrnn.backends.entropy import von_neumann_entropy
 from tnqrnn.backends.mps_state import Layout, MPSState
 from tnqrnn.circuits import PauliString
 from tnqrnn.circuits.gates import PAULIS
+from tnqrnn.products import einsum, matmul
 
 Strings = tuple[PauliString, ...]
 
@@ -64,11 +65,11 @@ def _kind(string: PauliString, layout: Layout) -> str:
 
 def left_environments(state: MPSState) -> jax.Array:
     """Left environments of the k-1 cores after core 0, of shape (k-1, chi, chi)."""
-    start = jnp.einsum("axc,axd->cd", state.centre, state.centre.conj())
+    start = einsum("axc,axd->cd", state.centre, state.centre.conj())
 
     def step(environment, core):
-        ket = jnp.einsum("ab,axc->bxc", environment, core)
-        return jnp.einsum("bxc,bxd->cd", ket, core.conj()), environment
+        ket = einsum("ab,axc->bxc", environment, core)
+        return einsum("bxc,bxd->cd", ket, core.conj()), environment
 
     return jax.lax.scan(step, start, state.rest)[1]
 
@@ -85,12 +86,12 @@ def _rows(state: MPSState) -> tuple[jax.Array, jax.Array]:
 
 def _head(strings: Strings, state: MPSState, environments: jax.Array) -> jax.Array:
     rows, _ = _rows(state)
-    return _from_density(strings, state.layout, rows @ rows.conj().T)
+    return _from_density(strings, state.layout, matmul(rows, rows.conj().T))
 
 
 def _tail(strings: Strings, state: MPSState, environments: jax.Array) -> jax.Array:
     _, rows = _rows(state)
-    density = rows @ environments[-1] @ rows.conj().T
+    density = matmul(matmul(rows, environments[-1]), rows.conj().T)
     return _from_density(strings, state.layout, density)
 
 
@@ -127,12 +128,12 @@ def _action(strings: Strings, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
 
 def _single(strings: Strings, state: MPSState, environments: jax.Array) -> jax.Array:
     cores = state.rest[:-1]
-    ket = jnp.einsum("kab,kaxc->kbxc", environments[:-1], cores)
-    density = jnp.einsum("kbxc,kbyc->kxy", ket, cores.conj())
+    ket = einsum("kab,kaxc->kbxc", environments[:-1], cores)
+    density = einsum("kbxc,kbyc->kxy", ket, cores.conj())
     sites = [state.layout.site(qubit) - 1 for ((qubit, _),) in strings]
     paulis = np.stack([PAULIS[axis] for ((_, axis),) in strings])
     chosen = density[np.array(sites)]
-    return jnp.einsum("myx,mxy->m", jnp.asarray(paulis, density.dtype), chosen)
+    return einsum("myx,mxy->m", jnp.asarray(paulis, density.dtype), chosen)
 
 
 def _pair(strings: Strings, state: MPSState, environments: jax.Array) -> jax.Array:
@@ -142,15 +143,15 @@ def _pair(strings: Strings, state: MPSState, environments: jax.Array) -> jax.Arr
 
     def step(_, inputs):
         environment, left, right = inputs
-        theta = jnp.einsum("axb,byc->axyc", left, right)
-        ket = jnp.einsum("ab,axyc->bxyc", environment, theta)
-        return None, jnp.einsum("bxyc,bzwc->xyzw", ket, theta.conj())
+        theta = einsum("axb,byc->axyc", left, right)
+        ket = einsum("ab,axyc->bxyc", environment, theta)
+        return None, einsum("bxyc,bzwc->xyzw", ket, theta.conj())
 
     _, density = jax.lax.scan(step, None, (environments, cores[:-1], cores[1:]))
     sites = [state.layout.site(string[0][0]) for string in strings]
     paulis = np.stack([np.stack([PAULIS[a] for _, a in string]) for string in strings])
     left, right = jnp.asarray(paulis, cores.dtype).swapaxes(0, 1)
-    return jnp.einsum("mzx,mwy,mxyzw->m", left, right, density[np.array(sites)])
+    return einsum("mzx,mwy,mxyzw->m", left, right, density[np.array(sites)])
 
 
 @dataclass(frozen=True)
@@ -220,7 +221,7 @@ def _carry(
     firsts = np.array([span.first(string, layout) for string in strings])
     if span.at_head:
         applied = _applied(_at(strings, 0, layout), layout, head)
-        environment = jnp.einsum("mic,id->mcd", applied, head.conj())
+        environment = einsum("mic,id->mcd", applied, head.conj())
     else:
         environment = environments[firsts]
     rows = np.arange(span.length)[:, None] + firsts  # of inner cores, (length, M)
@@ -240,7 +241,7 @@ def _carry(
     if not span.at_tail:
         return jnp.trace(environment, axis1=1, axis2=2)
     applied = _applied(_at(strings, layout.n_cores - 1, layout), layout, tail)
-    return jnp.einsum("mab,mia,ib->m", environment, applied, tail.conj())
+    return einsum("mab,mia,ib->m", environment, applied, tail.conj())
 
 
 def _pass(
@@ -263,10 +264,10 @@ def _pass(
     def step(environment, inputs):
         at, operator = inputs
         core = cores[at]
-        ket = jnp.einsum(f"mab,{ket_axes}->mbyc", environment, core)
+        ket = einsum(f"mab,{ket_axes}->mbyc", environment, core)
         if operator is not None:
-            ket = jnp.einsum("mxy,mbyc->mbxc", operator, ket)
-        return jnp.einsum(f"mbyc,{bra_axes}->mcd", ket, core.conj()), None
+            ket = einsum("mxy,mbyc->mbxc", operator, ket)
+        return einsum(f"mbyc,{bra_axes}->mcd", ket, core.conj()), None
 
     at = jnp.asarray(rows[:, 0] if shared else rows)
     operators = None if paulis is None else jnp.asarray(np.array(paulis), cores.dtype)
@@ -290,12 +291,12 @@ def _applied(strings: Strings, layout: Layout, rows: jax.Array) -> jax.Array:
 
 def overlap(a: MPSState, b: MPSState) -> jax.Array:
     """<a|b> of two states of one layout, complex, of shape ()."""
-    start = jnp.einsum("axc,axd->cd", b.centre, a.centre.conj())
+    start = einsum("axc,axd->cd", b.centre, a.centre.conj())
 
     def step(environment, cores):
         ket, bra = cores
-        moved = jnp.einsum("ab,axc->bxc", environment, ket)
-        return jnp.einsum("bxc,bxd->cd", moved, bra.conj()), None
+        moved = einsum("ab,axc->bxc", environment, ket)
+        return einsum("bxc,bxd->cd", moved, bra.conj()), None
 
     environment, _ = jax.lax.scan(step, start, (b.rest, a.rest))
     return jnp.trace(environment)
@@ -325,12 +326,12 @@ def _density(state: MPSState, cut: int, environments: jax.Array) -> jax.Array:
     head, tail = _rows(state)
     if cut <= layout.first:
         rows = head.reshape(2**cut, -1)
-        return rows @ rows.conj().T
+        return matmul(rows, rows.conj().T)
     if cut <= layout.last:
         return environments[cut - layout.first - 1]
     rows = tail.reshape(-1, 2 ** (state.n_qubits - cut), 2, tail.shape[1])
-    ket = jnp.einsum("utxa,ab->utxb", rows, environments[-1])
-    return jnp.einsum("utxb,uvxb->tv", ket, rows.conj())
+    ket = einsum("utxa,ab->utxb", rows, environments[-1])
+    return einsum("utxb,uvxb->tv", ket, rows.conj())
 
 
 def _entropy_of(density: jax.Array) -> jax.Array:

@@ -12,6 +12,7 @@ import numpy as np
 
 from tnqrnn.backends.base import Truncation
 from tnqrnn.backends.truncation import lq, save_factors, split
+from tnqrnn.products import einsum, matmul
 
 
 def sweep(
@@ -49,13 +50,13 @@ def sweep(
 
     def gated(centre, core, gate):
         theta = taken_in(centre, core)
-        theta = jnp.einsum("xu,auc->axc", gate, theta)
+        theta = einsum("xu,auc->axc", gate, theta)
         isometry, rest, weight = split_off(theta, cutoff)
         return rest, isometry, weight
 
     def passed(centre, core, gate):
         isometry, rest = isometry_first(centre.reshape(2 * chi, chi))
-        moved = (rest @ core.reshape(chi, 2 * chi)).reshape(chi, 2, chi)
+        moved = matmul(rest, core.reshape(chi, 2 * chi)).reshape(chi, 2, chi)
         return moved, isometry.reshape(chi, 2, chi), jnp.zeros((), centre.real.dtype)
 
     @functools.partial(jax.checkpoint, policy=save_factors)
@@ -82,7 +83,7 @@ def sweep(
 def taken_in(centre: jax.Array, core: jax.Array) -> jax.Array:
     """A centre of shape (chi, d, chi) and the core after it as one, (chi, 2 d, chi)."""
     chi, d, _ = centre.shape
-    theta = centre.reshape(d * chi, chi) @ core.reshape(chi, 2 * chi)
+    theta = matmul(centre.reshape(d * chi, chi), core.reshape(chi, 2 * chi))
     return theta.reshape(chi, 2 * d, chi)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from tnqrnn.backends.blocks import apply_block, gram
 from tnqrnn.circuits import PauliString
 from tnqrnn.circuits.gates import PAULIS
+from tnqrnn.products import matmul, tensordot
 
 GROUP_QUBITS = 4
 
@@ -107,7 +108,7 @@ def pauli_expectations(parts: jax.Array, strings: tuple[PauliString, ...]) -> ja
             values.append(jnp.sum(parts * image)[None])
             continue
         weights = jnp.asarray(_weights(group), parts.dtype)
-        values.append(weights @ gram(parts, parts, group.qubits).ravel())
+        values.append(matmul(weights, gram(parts, parts, group.qubits).ravel()))
     order = np.argsort([i for group in groups for i in group.order])
     joined = jnp.concatenate(values)
     return joined if (order == np.arange(len(order))).all() else joined[order]
@@ -140,7 +141,7 @@ def pull_back_expectations(
             total += weights[0] * _image(parts, group.strings[0])
             continue
         matrices = jnp.asarray(pauli_matrices(group.qubits, group.strings), parts.dtype)
-        matrix = jnp.tensordot(weights, matrices, 1)
+        matrix = tensordot(weights, matrices, 1)
         total += apply_block(matrix, parts, group.qubits)
     return total
 

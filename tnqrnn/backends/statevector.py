@@ -40,6 +40,7 @@ from tnqrnn.circuits import (
 )
 from tnqrnn.circuits.fusion import Block, fuse
 from tnqrnn.circuits.unitaries import block_unitaries
+from tnqrnn.products import matmul, vdot
 
 if TYPE_CHECKING:
     from quimb.tensor import MatrixProductState
@@ -199,7 +200,7 @@ class Statevector(AbstractReversibleBackend):
             raise ValueError(
                 f"b must have the {a.n_qubits} qubits of a, got {b.n_qubits} qubits."
             )
-        return jnp.vdot(a.amplitudes, b.amplitudes)
+        return vdot(a.amplitudes, b.amplitudes)
 
     def entropy(self, state: StatevectorState, cut: int) -> jax.Array:
         n_qubits = state.n_qubits
@@ -207,7 +208,7 @@ class Statevector(AbstractReversibleBackend):
         matrix = state.amplitudes.reshape(2**cut, -1)
         if cut > n_qubits - cut:
             matrix = matrix.T
-        return von_neumann_entropy(matrix @ matrix.conj().T)
+        return von_neumann_entropy(matmul(matrix, matrix.conj().T))
 
     def truncation(self, state: StatevectorState) -> Truncation:
         return Truncation.zero(state.n_qubits, self.dtype)

@@ -34,6 +34,8 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
+from tnqrnn.products import matmul
+
 FACTORS = "tnqrnn_factors"
 """Name of the factors in checkpoint policies: saved, no decomposition runs twice."""
 
@@ -89,7 +91,7 @@ def split(
 def _split(theta, max_bond, cutoff):
     """The value of :func:`split`, then the whole basis, its rows, norms and mask."""
     basis = _left_basis(theta)
-    rows = basis.conj().T @ theta
+    rows = matmul(basis.conj().T, theta)
     weights = jnp.sum(rows.real**2 + rows.imag**2, axis=1)
     norms = jnp.sqrt(weights)
     keep = jnp.arange(len(weights)) < max_bond
@@ -120,9 +122,9 @@ def _split_jvp(max_bond, cutoff, primals, tangents):
     value, basis, rows, norms, keep = _split(theta, max_bond, cutoff)
     bond = value[0].shape[1]
     first = 0 if cutoff else bond  # a kept row's place may be masked by the cutoff
-    drows = basis.conj().T @ dtheta
-    numerator = drows[first:] @ rows[:bond].conj().T
-    numerator += rows[first:] @ drows[:bond].conj().T
+    drows = matmul(basis.conj().T, dtheta)
+    numerator = matmul(drows[first:], rows[:bond].conj().T)
+    numerator += matmul(rows[first:], drows[:bond].conj().T)
     small, large = norms[first:, None], norms[None, :bond]
     gap, tiny = (large - small) * (large + small), _tiny(norms)
     pairs = keep[None, :bond] & ~keep[first:, None]
@@ -130,16 +132,17 @@ def _split_jvp(max_bond, cutoff, primals, tangents):
     gap = jnp.where(apart, gap, 1)
     turn = numerator * jnp.where(apart, 1 / gap, 0).astype(theta.dtype)
     dkept = jnp.where(keep[:bond, None], drows[:bond], 0)
-    dkept += turn.conj().T @ rows[first:]
+    dkept += matmul(turn.conj().T, rows[first:])
     if cutoff:
-        dkept += turn[:bond] @ value[1]
-    dbasis = basis[:, bond:] @ turn[bond - first :]
+        dkept += matmul(turn[:bond], value[1])
+    dbasis = matmul(basis[:, bond:], turn[bond - first :])
     if observe := observer.value:
         met = pairs & ~apart & (small > tiny)
         per_value = jnp.where(met, 1 / jnp.where(met, large, 1), 0)
         closed = jnp.linalg.norm(numerator * per_value.astype(theta.dtype))
         undecided = jnp.max(jnp.where(met, large, 0)) / jnp.linalg.norm(norms)
-        rank = jnp.linalg.norm(dtheta - dbasis @ value[1] - value[0] @ dkept)
+        dvalue = matmul(dbasis, value[1]) + matmul(value[0], dkept)
+        rank = jnp.linalg.norm(dtheta - dvalue)
         rank = jnp.where(jnp.any(keep & (norms <= tiny)), rank, 0)
         closed = jnp.maximum(_share(closed, dtheta), undecided)
         observe(closed, _share(rank, dtheta))
@@ -178,17 +181,18 @@ def lq(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
 def _lq(matrix):
     basis, _ = jnp.linalg.qr(matrix.conj().T)
     rows = _saved(basis.conj().T)
-    return matrix @ rows.conj().T, rows
+    return matmul(matrix, rows.conj().T), rows
 
 
 @lq.defjvp
 def _lq_jvp(primals, tangents):
     (matrix,), (dmatrix,) = primals, tangents
     lower, rows = _lq(matrix)
-    dlower = dmatrix @ rows.conj().T
-    drows = _pseudo_inverse(lower) @ (dmatrix - dlower @ rows)
+    dlower = matmul(dmatrix, rows.conj().T)
+    outside = dmatrix - matmul(dlower, rows)
+    drows = matmul(_pseudo_inverse(lower), outside)
     if observe := observer.value:
-        rank = jnp.linalg.norm(dmatrix - dlower @ rows - lower @ drows)
+        rank = jnp.linalg.norm(outside - matmul(lower, drows))
         observe(jnp.zeros_like(rank), _share(rank, dmatrix))
     return (lower, rows), (dlower, drows)
 
@@ -197,5 +201,5 @@ def _pseudo_inverse(matrix: jax.Array) -> jax.Array:
     left, values, right = jnp.linalg.svd(matrix, full_matrices=False)
     resolved = values > _resolution(values)
     inverse = jnp.where(resolved, 1 / jnp.where(resolved, values, 1), 0)
-    inverse = (right.conj().T * inverse[None, :].astype(matrix.dtype)) @ left.conj().T
-    return _saved(inverse)
+    scaled = right.conj().T * inverse[None, :].astype(matrix.dtype)
+    return _saved(matmul(scaled, left.conj().T))

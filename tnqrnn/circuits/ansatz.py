@@ -26,6 +26,7 @@ from tnqrnn.checks import (
     check_memory,
 )
 from tnqrnn.circuits.gates import GATES, gate_matrix
+from tnqrnn.products import einsum
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ def apply_matrix(
     for output, qubit in zip(outputs, qubits, strict=True):
         after[qubit] = output
     shared = [n_qubits + 1 + k + i for i in range(lead)]
-    result = jnp.einsum(
+    result = einsum(
         small, shared + outputs + list(qubits), tensor, shared + before, shared + after
     )
     return result.reshape(columns.shape)

@@ -20,6 +20,7 @@ from tnqrnn.circuits.ansatz import Gate
 from tnqrnn.circuits.fusion import Block, Pattern
 from tnqrnn.circuits.gates import GATES, gate_matrix
 from tnqrnn.circuits.joins import join, locate
+from tnqrnn.products import matmul
 
 
 @dataclass(frozen=True)
@@ -240,10 +241,7 @@ class _Product:
             return first.extended(self.matrix, self.places)
         left, right = self.matrix, first.matrix
         rows = jnp.concatenate([left.real, left.imag], 1)
-        re, im = (
-            jnp.matmul(rows, part, precision="highest")
-            for part in (right.real, right.imag)
-        )
+        re, im = (matmul(rows, part) for part in (right.real, right.imag))
         d = left.shape[1]
         matrix = jax.lax.complex(re[:, :d] - im[:, d:], re[:, d:] + im[:, :d])
         return _Product(self.places, matrix)

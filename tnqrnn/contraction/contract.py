@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tnqrnn.contraction.plan import ContractionPlan
+from tnqrnn.products import einsum
 
 
 def contract(plan: ContractionPlan, arrays: Sequence[jax.Array]) -> jax.Array:
@@ -82,4 +83,4 @@ def _einsum(
         for indices, array in zip(inputs, arrays, strict=True)
         for part in (array, [axis[i] for i in indices])
     ]
-    return jnp.einsum(*terms, [axis[i] for i in output], precision="highest")
+    return einsum(*terms, [axis[i] for i in output])

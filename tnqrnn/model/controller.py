@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from tnqrnn.checks import check_choice, check_int, check_number
+from tnqrnn.products import matmul
 
 _ACTIVATIONS = {
     "linear": lambda h: h,
@@ -100,8 +101,13 @@ class ControllerNetwork(eqx.Module):
     def __call__(self, x: jax.Array, z: jax.Array) -> jax.Array:
         """Angles of shape (P,) from x of shape (F,) and the readouts fed back."""
         if self.embedding is not None:
-            x = self.embedding(x)
+            x = _affine(self.embedding, x)
         h = jnp.concatenate([x, z])
         for layer in self.layers[:-1]:
-            h = _ACTIVATIONS[self.activation](layer(h))
-        return self.layers[-1](h)
+            h = _ACTIVATIONS[self.activation](_affine(layer, h))
+        return _affine(self.layers[-1], h)
+
+
+def _affine(layer: eqx.nn.Linear, h: jax.Array) -> jax.Array:
+    """A linear layer in full precision, whatever JAX's setting for products is."""
+    return matmul(layer.weight, h) + layer.bias

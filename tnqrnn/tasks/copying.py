@@ -67,7 +67,7 @@ def load_copying(
     for name, size in sizes.items():
         n_values = check_int(f"n_{name}", size, minimum=1) * n_steps
         n_bytes = 4 * n_values * (alphabet_size + 2)
-        check_memory(f"n_{name} sequences of {n_steps} steps", n_bytes)
+        check_memory(f"n_{name} sequences of {n_steps} steps", n_bytes, host=True)
     rng = np.random.default_rng(seed)
     counted = n_symbols if count == "recall" else n_steps
     splits = {}
