@@ -1,28 +1,33 @@
-"""How far the exact engine is from this machine's matrix-product rate.
+"""How far the exact engine is from what this machine's processor can do.
 
     python benchmarks/engine_rate.py                # n=14, one core
     python benchmarks/engine_rate.py --n-qubits 12 --topology ring
+    python benchmarks/engine_rate.py --batch 256    # where JAX has a GPU
 
 Counts the floating-point operations of the fused plan: a block of k qubits, applied or
-taken the cotangent of, is 8 2^k 2^n real ones, and so is a group of readouts. Rates are
-shares of what one core reaches on a product of two float32 matrices of side 1024,
-measured before and after. One sample of two layers of RY, RZ and CRX, all 3n readouts,
+taken the cotangent of, is 8 2^k 2^n real ones a sample, and so is a group of readouts.
+Rates are shares of what the processor (one core of a CPU) reaches on a product of two
+float32 matrices, of side 1024 or 8192 on an accelerator, measured before and after. On
+an accelerator, whose states lie in no cache, it also counts the fewest bytes: such a
+product reads one or two states and writes one, or none; their rate is a share of what
+adding 1 to 2^28 numbers reaches. Two layers of RY, RZ and CRX, all 3n readouts,
 complex64.
 """
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import tyro
 
 import tnqrnn as tq
-from tnqrnn.backends.readout import group_strings
+from tnqrnn.backends.readout import group_strings, most_together
 from tnqrnn.backends.statevector import fuse_for
+from tnqrnn.products import matmul, on_accelerator
 
 
 @dataclass
@@ -32,12 +37,14 @@ class Options:
     Attributes:
         n_qubits: number of qubits.
         topology: of the entanglers, see `tnqrnn.hardware_efficient`.
+        batch: samples at once.
         repeats: calls of which the fastest counts.
         inner: repetitions within a call.
     """
 
     n_qubits: int = 14
     topology: str = "chain"
+    batch: int = 1
     repeats: int = 7
     inner: int = 50
 
@@ -65,30 +72,47 @@ def fastest(function: Callable, arguments: tuple, options: Options) -> float:
 
 
 def matrix_rate(options: Options) -> float:
-    """Operations a second of a float32 matrix product."""
-    matrix = jax.random.normal(jax.random.key(0), (1024, 1024))
-    program = jax.jit(jnp.matmul)
-    jax.block_until_ready(program(matrix, matrix))
+    """Operations a second of a float32 matrix product in full precision."""
+    side = 8192 if on_accelerator() else 1024
+    matrix = jax.random.normal(jax.random.key(0), (side, side))
+    return 2 * side**3 / _least(matmul, (matrix, matrix), options)
+
+
+def copy_rate(options: Options) -> float:
+    """Bytes a second of adding 1 to a long array, read and written."""
+    array = jax.random.normal(jax.random.key(0), (2**28,))
+    return 2 * array.nbytes / _least(lambda x: x + 1, (array,), options)
+
+
+def _least(function: Callable, arguments: tuple, options: Options) -> float:
+    """Seconds of the fastest of several calls."""
+    program = jax.jit(function)
+    jax.block_until_ready(program(*arguments))
     times = []
     for _ in range(options.repeats):
         start = time.perf_counter()
-        jax.block_until_ready(program(matrix, matrix))
+        jax.block_until_ready(program(*arguments))
         times.append(time.perf_counter() - start)
-    return 2 * 1024**3 / min(times)
+    return min(times)
 
 
-def operations(groups: Sequence[tuple[int, ...]], n_qubits: int) -> int:
-    """Floating-point operations of one product for each group of qubits."""
-    return sum(8 * 2 ** len(qubits) * 2**n_qubits for qubits in groups)
+class Part(NamedTuple):
+    """A part of a step: its operations, the states it passes over, how to run it."""
+
+    name: str
+    operations: int
+    passes: int
+    function: Callable
+    arguments: tuple
 
 
-def main(options: Options) -> None:
-    """Prints one line for evolution, readout and backward pass."""
-    n = options.n_qubits
+def parts(options: Options) -> list[Part]:
+    """Evolution, readout, backward pass, and the matrices they need."""
+    n, batch = options.n_qubits, options.batch
     backend = tq.Statevector()
     ansatz = tq.hardware_efficient(n, topology=options.topology)
     strings = tq.parse_observables("xyz", n)
-    angles = jax.random.normal(jax.random.key(1), (ansatz.n_params,))
+    angles = jax.random.normal(jax.random.key(1), (batch, ansatz.n_params))
 
     def build(angles: jax.Array) -> Any:
         return backend.operators(ansatz, angles)
@@ -99,39 +123,68 @@ def main(options: Options) -> None:
     def read(state: Any) -> jax.Array:
         return backend.expectation(strings, state)
 
-    operators = jax.jit(build)(angles)
-    state = jax.jit(evolve)(operators, backend.init(n))
-    blocks = operations([block.qubits for block in fuse_for(ansatz)], n)
-    groups = operations([group.qubits for group in group_strings(strings)], n)
-    dz = jnp.ones(len(strings))
-
     def backward(operators: Any, state: Any, dstate: Any, dz: jax.Array) -> Any:
         dstate = backend.pull_back_expectation(strings, state, dz, dstate)
         return backend.undo(ansatz, operators, state, dstate)
 
-    parts: list[tuple[str, int, Callable, tuple]] = [
-        ("evolution", blocks, evolve, (operators, state)),
-        ("readout", groups, read, (state,)),
-        ("backward", 3 * blocks + groups, backward, (operators, state, state, dz)),
-        ("operators", 0, build, (angles,)),
-    ]
-    before = matrix_rate(options)
-    lines = [(name, ops, fastest(f, args, options)) for name, ops, f, args in parts]
-    rate = max(before, matrix_rate(options))
-    n_blocks = len(fuse_for(ansatz))
-    print(
-        f"n={n}, {options.topology}, {n_blocks} blocks; matrix product "
-        f"{rate / 1e9:.0f} Gflop/s, 1 core"
+    operators = jax.jit(jax.vmap(build))(angles)
+    start = jax.tree.map(
+        lambda leaf: jnp.broadcast_to(leaf, (batch, *leaf.shape)), backend.init(n)
     )
-    print(f"{'':12}{'us':>9}{'Mflop':>9}{'Gflop/s':>9}{'share':>8}")
-    for name, ops, seconds in lines:
-        line = f"{name:12}{seconds * 1e6:>9.1f}"
-        if ops:
-            line += f"{ops / 1e6:>9.2f}{ops / seconds / 1e9:>9.1f}"
-            line += f"{ops / seconds / rate:>8.0%}"
-        print(line)
+    state = jax.jit(jax.vmap(evolve))(operators, start)
+    dz = jnp.ones((batch, len(strings)))
+    blocks = fuse_for(ansatz)
+    groups = group_strings(strings, most_together())
+    once, read_once = (
+        sum(8 * 2 ** len(each.qubits) * 2**n * batch for each in products)
+        for products in (blocks, groups)
+    )
+    # Applying reads and writes a state, a cotangent of a matrix reads two; reading
+    # reads one, its cotangent reads two, as it adds to another, and writes one.
+    back = 6 * len(blocks) + 3 * len(groups)
+    return [
+        Part("evolution", once, 2 * len(blocks), evolve, (operators, state)),
+        Part("readout", read_once, len(groups), read, (state,)),
+        Part(
+            *("backward", 3 * once + read_once, back),
+            *(backward, (operators, state, state, dz)),
+        ),
+        Part("operators", 0, 0, build, (angles,)),
+    ]
+
+
+def main(options: Options) -> None:
+    """Prints one line for evolution, readout and backward pass."""
+    n = options.n_qubits
+    probes = {"Gflop/s": matrix_rate} | (
+        {"GB/s": copy_rate} if on_accelerator() else {}
+    )
+    rates = {unit: [probe(options)] for unit, probe in probes.items()}
+    measured = [
+        (part, fastest(jax.vmap(part.function), part.arguments, options))
+        for part in parts(options)
+    ]
+    for unit, probe in probes.items():
+        rates[unit].append(probe(options))
+    n_blocks = len(fuse_for(tq.hardware_efficient(n, topology=options.topology)))
+    best = {unit: max(values) / 1e9 for unit, values in rates.items()}
+    print(
+        f"n={n}, {options.topology}, batch {options.batch}, {n_blocks} blocks, "
+        f"{jax.devices()[0].device_kind}; at most "
+        + ", ".join(f"{value:.0f} {unit}" for unit, value in best.items())
+    )
+    print(f"{'':12}{'us':>10}" + "".join(f"{u:>11}{'share':>7}" for u in best))
+    for part, seconds in measured:
+        line = f"{part.name:12}{seconds * 1e6:>10.1f}"
+        n_bytes = part.passes * 8 * 2**n * options.batch
+        for unit, amount in zip(best, (part.operations, n_bytes), strict=False):
+            value = amount / seconds / 1e9
+            if amount:
+                line += f"{value:>11.1f}{value / best[unit]:>7.0%}"
+        print(line, flush=True)
 
 
 if __name__ == "__main__":
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    if not on_accelerator():
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     main(tyro.cli(Options))

@@ -8,13 +8,15 @@ process (of the device where it is no CPU), the device. With OUT, saves loss and
 gradient there. `gradient_step.py` calls it.
 """
 
+import contextlib
+import fcntl
 import json
 import os
 import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -275,9 +277,26 @@ def compiled(loss: Callable, problem: Problem) -> tuple[Any, tuple, float]:
     arguments = jax.tree.map(
         jax.numpy.asarray, (problem.weights, problem.xs, problem.targets)
     )
-    start = time.perf_counter()
-    program = jax.jit(jax.value_and_grad(loss)).lower(*arguments).compile()
-    return program, arguments, time.perf_counter() - start
+    with turn(fcntl.LOCK_SH):
+        start = time.perf_counter()
+        program = jax.jit(jax.value_and_grad(loss)).lower(*arguments).compile()
+        seconds = time.perf_counter() - start
+    return program, arguments, seconds
+
+
+@contextlib.contextmanager
+def turn(kind: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Locks the file that `--turns` names, if any: compiling is shared, a turn is not.
+
+    Nothing is measured while another process compiles or measures.
+    """
+    path = os.environ.get("BENCHMARK_TURNS")
+    if path is None:
+        yield
+        return
+    with open(path, "a") as file:
+        fcntl.flock(file, kind)  # until the file is closed
+        yield
 
 
 def _jitted(loss: Callable, problem: Problem) -> tuple[Step, float]:
@@ -327,11 +346,12 @@ def main() -> None:
         jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
     problem = make(int(n_qubits), int(n_steps), int(batch), dtype, topology)
     step, compiling = PEERS[name](problem, dtype)
-    loss, grads = step()
-    if out:
-        flat = np.concatenate([np.asarray(grad).ravel() for grad in grads])
-        np.savez(out[0], loss=np.asarray(loss), gradient=flat)
-    times = repeated(step, float(budget))
+    with turn():
+        loss, grads = step()
+        if out:
+            flat = np.concatenate([np.asarray(grad).ravel() for grad in grads])
+            np.savez(out[0], loss=np.asarray(loss), gradient=flat)
+        times = repeated(step, float(budget))
     print(
         json.dumps(
             {

@@ -4,15 +4,19 @@
     python benchmarks/gradient_step.py          # everything; resumes where it stopped
     python benchmarks/gradient_step.py --qubits 8 10 --steps 16 --peers jax pennylane
     python benchmarks/gradient_step.py --topology ring --steps 16
-    python benchmarks/gradient_step.py --platform cuda --qubits 14 22 --batch 256 \
-        --peers jax jax-checkpoint              # where JAX has a GPU
+    python benchmarks/gradient_step.py --platform cuda --cores 16 --turns /tmp/turns \
+        --qubits 10 14 --batch 256 --peers jax jax-checkpoint   # where JAX has a GPU
 
 Every measurement is a process of its own, pinned to one core (`--cores 2` for two), and
-the libraries take turns, so that a busy machine disturbs all of them alike. First, loss
-and gradient of every peer are compared with straightforward JAX: 1e-8 in complex128,
-1e-4 in complex64, relative, at T=4. A peer that takes longer than `--limit` seconds at
-a size is left out there and at larger sizes, in later calls too (`left_out` in
-results.json). Prints a table; writes results.json and gradient_step.png to `--out`.
+the libraries take turns, so that a busy machine disturbs all of them alike. With
+`--turns` all processes compile side by side, which a GPU's many cores allow, and only
+measure in turns; other calls with the same file join in. Peers multiply in full
+precision, too, where JAX would round factors to TF32. First, loss and gradient of every
+peer are compared with straightforward JAX: 1e-8 in complex128, 1e-4 in complex64,
+relative, at T=4 (`--check-qubits 0` leaves that out). A peer that takes longer than
+`--limit` seconds at a size is left out there and at larger sizes, in later calls too
+(`left_out` in results.json). Prints a table; writes results.json and gradient_step.png
+to `--out`.
 """
 
 import json
@@ -21,7 +25,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +44,7 @@ PEERS_PYTHON = HERE.parent / ".venv-peers" / "bin" / "python"
 IN_THIS_ENVIRONMENT = ("tnqrnn", "statevector", "jax", "jax-checkpoint", "quimb")
 TOLERANCES = {"complex128": 1e-8, "complex64": 1e-4}
 OURS = "tnqrnn"
+WRITING = threading.Lock()
 
 
 @dataclass
@@ -49,13 +56,14 @@ class Options:
         topology: of the entanglers, see `tnqrnn.hardware_efficient`.
         steps: sequence lengths.
         batch: samples a gradient.
-        check_qubits: number of qubits at which results are compared first.
+        check_qubits: number of qubits at which results are compared first; 0: nowhere.
         peers: libraries beside this one.
         rounds: processes of each configuration, taking turns.
         seconds: time of repeated calls in a process.
         limit: seconds a process may take.
         cores: processor cores a process may use.
         platform: what JAX runs on, `cpu` or `cuda`.
+        turns: a file; processes compile side by side and lock it to measure.
         out: folder of the results; finished measurements there are kept.
     """
 
@@ -76,6 +84,7 @@ class Options:
     limit: float = 600.0
     cores: int = 1
     platform: str = "cpu"
+    turns: Path | None = None
     out: Path = Path("runs/gradient_step")
 
 
@@ -94,8 +103,15 @@ def run(
     python = sys.executable if name in IN_THIS_ENVIRONMENT else str(PEERS_PYTHON)
     cores = set(sorted(os.sched_getaffinity(0))[-options.cores :])
     command = [python, str(HERE / script), name, *map(str, arguments)]
-    threads = {"OMP_NUM_THREADS": str(options.cores)}
-    env = os.environ | {"JAX_PLATFORMS": options.platform} | threads
+    env = os.environ | {
+        "JAX_PLATFORMS": options.platform,
+        "OMP_NUM_THREADS": str(options.cores),
+    }
+    if name != OURS:
+        env["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"
+    if options.turns:
+        env["BENCHMARK_TURNS"] = str(options.turns)
+        env["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
     try:
         done = subprocess.run(
             command,
@@ -119,16 +135,22 @@ def check(options: Options) -> None:
     Raises:
         SystemExit: one differs.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    n_qubits = options.check_qubits
+    names = dict.fromkeys(("jax", OURS, *options.peers))
+    with tempfile.TemporaryDirectory() as folder, workers(options) as pool:
+
+        def computed(name: str, dtype: str) -> Any:
+            file = Path(folder) / f"{name} {dtype}.npz"
+            arguments = (n_qubits, options.topology, 4, 8, dtype, 0, file)
+            run(name, *arguments, options=options)
+            return np.load(file)
+
+        jobs = {
+            dtype: {name: pool.submit(computed, name, dtype) for name in names}
+            for dtype in TOLERANCES
+        }
         for dtype, tolerance in TOLERANCES.items():
-            n_qubits = options.check_qubits
-            results = {}
-            for name in ("jax", OURS, *options.peers):
-                if name not in results:
-                    file = Path(folder) / f"{name}.npz"
-                    arguments = (n_qubits, options.topology, 4, 8, dtype, 0, file)
-                    run(name, *arguments, options=options)
-                    results[name] = np.load(file)
+            results = {name: job.result() for name, job in jobs[dtype].items()}
             expected = results.pop("jax")
             for name, result in results.items():
                 size = np.linalg.norm(expected["gradient"])
@@ -146,24 +168,36 @@ def check(options: Options) -> None:
                     sys.exit(f"{name} differs from straightforward JAX.")
 
 
+def workers(options: Options) -> ThreadPoolExecutor:
+    """Runs one process at a time, or all at once if they take turns by themselves."""
+    return ThreadPoolExecutor(1 if options.turns is None else 64)
+
+
 def measure(options: Options) -> dict:
     """All measurements, those of earlier calls included."""
     file = options.out / "results.json"
     results = read(file)
     for n_steps in options.steps:
         given_up: set[str] = set()
-        for n_qubits in options.qubits:
+
+        def at(n_qubits: int, given_up: set = given_up, n_steps: int = n_steps) -> None:
             shape = (n_qubits, options.topology, n_steps, options.batch, "complex64")
 
-            def measured(name: str, shape: tuple = shape) -> dict:
+            def measured(name: str) -> dict:
                 return run(name, *shape, options.seconds, options=options)
 
             keys = {
                 name: key_of(name, n_qubits, n_steps, options)
                 for name in (OURS, *options.peers)
             }
-            take_turns(keys, measured, options.rounds, given_up, results, file)
+            with workers(options) as pool:
+                take_turns(
+                    keys, measured, options.rounds, given_up, results, file, pool
+                )
             show(results, (n_qubits,), (n_steps,), options)
+
+        with workers(options) as sizes:
+            list(sizes.map(at, options.qubits))
     return results
 
 
@@ -184,6 +218,7 @@ def take_turns(
     given_up: set[str],
     results: dict,
     file: Path,
+    pool: ThreadPoolExecutor,
 ) -> None:
     """Measures what is missing at one size: a process of each library a round.
 
@@ -194,25 +229,36 @@ def take_turns(
         given_up: libraries to leave out; those that fail are added.
         results: filed under its ``runs`` and ``left_out``.
         file: where the results are written after every process.
+        pool: runs the processes of a round.
     """
     given_up.update(name for name, key in keys.items() if key in results["left_out"])
+
+    def once(name: str) -> None:
+        if name in given_up:
+            return
+        try:
+            result = measured(name)
+        except Failed as error:
+            given_up.add(name)
+            results["left_out"][keys[name]] = str(error)
+            print(f"left out from here on: {keys[name]}: {error}", flush=True)
+        else:
+            results["runs"][keys[name]].append(result)
+        write(file, results)
+
     for i in range(rounds):
-        for name, key in keys.items():
-            finished = results["runs"].setdefault(key, [])
-            if len(finished) > i or name in given_up:
-                continue
-            try:
-                finished.append(measured(name))
-            except Failed as error:
-                given_up.add(name)
-                results["left_out"][key] = str(error)
-                print(f"left out from here on: {key}: {error}", flush=True)
-            write(file, results)
+        missing = [
+            name
+            for name, key in keys.items()
+            if len(results["runs"].setdefault(key, [])) <= i
+        ]
+        list(pool.map(once, missing))
 
 
 def write(file: Path, results: dict) -> None:
     """Replaces a JSON file, so that a killed run leaves the old or the new one."""
-    write_atomic(file, json.dumps(results, indent=1).encode())
+    with WRITING:
+        write_atomic(file, json.dumps(results, indent=1).encode())
 
 
 def key_of(name: str, n_qubits: int, n_steps: int, options: Options) -> str:
@@ -273,20 +319,24 @@ def draw(results: dict, options: Options) -> Path:
     first = np.atleast_1d(panels)[0]
     first.set_ylabel("seconds a gradient")
     first.legend(frameon=False, fontsize=8)
-    machine = results["machine"]
     bars = f"bars span {options.rounds} processes"
     if options.rounds == 1:
         bars = "medians of one process each"
-    figure.suptitle(
-        f"{options.topology}, batch {options.batch}, {machine['dtype']}, "
-        f"{options.cores} core(s) of "
-        f"{machine['processor']}; {bars}",
-        fontsize=9,
-    )
+    title = f"{options.topology}, batch {options.batch}, {device(results, options)}"
+    figure.suptitle(f"{title}; {bars}", fontsize=9)
     figure.tight_layout()
     path = options.out / "gradient_step.png"
     figure.savefig(path, dpi=150)
     return path
+
+
+def device(results: dict, options: Any) -> str:
+    """What the measurements ran on, and their dtype."""
+    machine = results["machine"]
+    names = {run["device"] for runs in results["runs"].values() for run in runs}
+    if options.platform == "cpu":
+        names = {f"{options.cores} core(s) of {machine['processor']}"}
+    return f"{machine['dtype']}, {', '.join(sorted(names))}"
 
 
 def draw_line(panel: Axes, points: list[tuple[int, list[float]]], **style: Any) -> None:
@@ -318,7 +368,8 @@ def require_peers(names: tuple[str, ...]) -> None:
 def main(options: Options) -> None:
     """Checks, measures, prints and draws."""
     require_peers(options.peers)
-    check(options)
+    if options.check_qubits:
+        check(options)
     results = measure(options)
     print("\n== all")
     show(results, options.qubits, options.steps, options)

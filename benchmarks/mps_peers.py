@@ -30,6 +30,7 @@ from gradient_peers import (
     peak_bytes,
     repeated,
     tnqrnn_loss,
+    turn,
 )
 from gradient_problem import LAYERS, Problem, make
 
@@ -199,16 +200,19 @@ def measure(name: str, problem: Problem, max_bond: int, budget: float) -> dict:
     def step() -> tuple[Any, dict]:
         return jax.block_until_ready(program(*arguments))
 
-    start = time.perf_counter()
-    _, gradient = step()
-    first = compiling + time.perf_counter() - start
-    times = repeated(step, budget)
+    with turn():
+        start = time.perf_counter()
+        loss_value, gradient = step()
+        first = compiling + time.perf_counter() - start
+        times = repeated(step, budget)
     return {
+        "loss": float(loss_value),
         "first": first,
         "compile": compiling,
         "seconds": statistics.median(times),
         "calls": len(times),
         "peak_bytes": peak_bytes(name),
+        "device": jax.devices()[0].device_kind,
         "finite": _finite(gradient),
     }
 

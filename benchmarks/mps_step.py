@@ -4,11 +4,14 @@
     python benchmarks/mps_step.py --large 30 50 100     # everything; resumes
     python benchmarks/mps_step.py                       # the comparison alone
     python benchmarks/mps_step.py --qubits 20 --steps 16 --peers    # this library alone
+    python benchmarks/mps_step.py --platform cuda --cores 16 --turns /tmp/turns \
+        --qubits 20 --batch 64 --peers --out runs/mps_gpu   # where JAX has a GPU
 
 The problem of `gradient_step.py` on a chain, in complex64, truncated at `--max-bond`.
 Every measurement is a process of its own, pinned to one core, and the libraries take
-turns. A peer that takes longer than `--limit` seconds or runs out of memory is left out
-there and at larger sizes, in later calls too (`left_out` in results.json). `--large`
+turns (`--cores`, `--turns` and full precision: see `gradient_step.py`). A peer that
+takes longer than `--limit` seconds or runs out of memory is left out there and at
+larger sizes, in later calls too (`left_out` in results.json). `--large`
 adds this library alone at more qubits.
 
 First every library is checked in complex128, at 8 qubits and 4 steps. At chi = 16,
@@ -60,6 +63,9 @@ class Options:
         rounds: processes of each configuration, taking turns.
         seconds: time of repeated calls in a process.
         limit: seconds a process may take.
+        cores: processor cores a process may use.
+        platform: what JAX runs on, `cpu` or `cuda`.
+        turns: a file; processes compile side by side and lock it to measure.
         out: folder of the results; finished measurements there are kept.
     """
 
@@ -74,6 +80,9 @@ class Options:
     rounds: int = 3
     seconds: float = 2.0
     limit: float = 600.0
+    cores: int = 1
+    platform: str = "cpu"
+    turns: Path | None = None
     out: Path = Path("runs/mps_step")
 
 
@@ -98,8 +107,18 @@ def run(name: str, size: Size, task: object, options: Options) -> dict:
     """One process of `mps_peers.py`; the task is ``check`` or seconds of repeats."""
     return gradient_step.run(
         *(name, size.n_qubits, size.n_steps, size.batch, size.max_bond, task),
-        options=gradient_step.Options(limit=options.limit),
+        options=processes(options),
         script="mps_peers.py",
+    )
+
+
+def processes(options: Options) -> gradient_step.Options:
+    """How processes are run, as `gradient_step.py` takes it."""
+    return gradient_step.Options(
+        limit=options.limit,
+        cores=options.cores,
+        platform=options.platform,
+        turns=options.turns,
     )
 
 
@@ -110,14 +129,25 @@ def check(results: dict, options: Options) -> None:
         SystemExit: losses differ, or a check took too long or did not end well.
     """
     checks = results.setdefault("checks", {})
+
+    def one(name: str, size: Size) -> None:
+        if size.key(name) not in checks:
+            checks[size.key(name)] = run(name, size, "check", options)
+            gradient_step.write(options.out / "results.json", results)
+
+    names = (EXACT, OURS, *options.peers)
+    with gradient_step.workers(processes(options)) as pool:
+        jobs = {
+            size.key(name): pool.submit(one, name, size)
+            for size in checked(options)
+            for name in names
+        }
+        for key, job in jobs.items():
+            try:
+                job.result()
+            except Failed as error:
+                sys.exit(f"The check of {key} failed: {error}")
     for size in checked(options):
-        for name in (EXACT, OURS, *options.peers):
-            if size.key(name) not in checks:
-                try:
-                    checks[size.key(name)] = run(name, size, "check", options)
-                except Failed as error:
-                    sys.exit(f"The check of {size.key(name)} failed: {error}")
-                gradient_step.write(options.out / "results.json", results)
         for name in (OURS, *options.peers):
             points = checks[size.key(name)]
             difference = points["random"]["loss"] - loss_of(checks, size, EXACT)
@@ -202,20 +232,22 @@ def measure(results: dict, options: Options) -> None:
     for sizes, names in lines(options):
         given_up: set[str] = set()
         for size in sizes:
-            gradient_step.take_turns(
-                {name: size.key(name) for name in names},
-                partial(run, size=size, task=options.seconds, options=options),
-                options.rounds,
-                given_up,
-                results,
-                options.out / "results.json",
-            )
+            with gradient_step.workers(processes(options)) as pool:
+                gradient_step.take_turns(
+                    {name: size.key(name) for name in names},
+                    partial(run, size=size, task=options.seconds, options=options),
+                    options.rounds,
+                    given_up,
+                    results,
+                    options.out / "results.json",
+                    pool,
+                )
             show(results, size, names, options)
 
 
 def show(results: dict, size: Size, names: tuple[str, ...], options: Options) -> None:
     """Prints a table: one line a library, ratios to this library."""
-    print(f"\n{size}, one core\n{HEAD}")
+    print(f"\n{size}, {options.platform}, {options.cores} core(s)\n{HEAD}")
     ours = None
     for name in names:
         runs = results["runs"].get(size.key(name))
@@ -266,10 +298,10 @@ def draw(results: dict, options: Options) -> Path:
     bars = f"bars span {options.rounds} processes"
     if options.rounds == 1:
         bars = "medians of one process each"
-    machine = results["machine"]
+    where = gradient_step.device(results, options)
     figure.suptitle(
-        f"chain, batch {options.batch}, {machine['dtype']}, one core of "
-        f"{machine['processor']}\n{bars}; crosses: the gradient is not finite",
+        f"chain, batch {options.batch}, {where}\n{bars}; crosses: the gradient is not "
+        "finite",
         fontsize=9,
     )
     figure.tight_layout()

@@ -97,3 +97,14 @@ def promotion_as_usual() -> Callable[[], AbstractContextManager[None]]:
     A test writes ``with promotion_as_usual(): ...`` around the foreign call alone.
     """
     return _promotion_as_usual
+
+
+@pytest.fixture(params=["cpu", "accelerator"], scope="module")
+def algorithms(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Runs tests twice: with what is fast on a CPU, and on an accelerator."""
+    jax.clear_caches()
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "accelerator":
+            patch.setattr(jax, "default_backend", lambda: "gpu")
+        yield request.param
+    jax.clear_caches()

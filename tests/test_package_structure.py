@@ -71,6 +71,7 @@ DECOMPOSITIONS = {
 OWN_DERIVATIVE = {
     "backends/truncation.py": DECOMPOSITIONS,
     "backends/entropy.py": {"eigh", "eigvalsh"},
+    "backends/left_vectors.py": {"eigh"},  # called within truncation.py's rules alone
 }
 
 

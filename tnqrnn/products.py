@@ -18,3 +18,8 @@ matmul = functools.partial(jnp.matmul, precision=PRECISION)
 tensordot = functools.partial(jnp.tensordot, precision=PRECISION)
 vdot = functools.partial(jnp.vdot, precision=PRECISION)
 dot_general = functools.partial(jax.lax.dot_general, precision=PRECISION)
+
+
+def on_accelerator() -> bool:
+    """Whether JAX computes on a GPU or the like, where other algorithms are fast."""
+    return jax.default_backend() != "cpu"

@@ -11,6 +11,7 @@ from tnqrnn.backends.blocks import adjoint, apply_block, as_parts, block_cotange
 from tnqrnn.backends.readout import pauli_expectations, pull_back_expectations
 from tnqrnn.circuits.ansatz import apply_matrix
 
+pytestmark = pytest.mark.usefixtures("algorithms")
 N_QUBITS = 9
 PLACES = [(0, 1), (0, 1, 2), (2, 3, 4), (5, 6, 7, 8), (8,), (0, 8), (1, 2, 5, 6), (3,)]
 

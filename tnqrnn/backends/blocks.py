@@ -8,7 +8,8 @@ a matrix ``A + iB`` on k qubits as ``(A, B)`` of shape (2, d, d), d = 2**k. Then
 is one product of the stacked ``[A; B]`` with x and y, 2d rows, and a sum of its four
 parts. Real products run several times faster on a CPU than complex ones. What is
 fastest depends on how many values of the state lie behind the block's qubits; the
-bounds below are measured (docs/decisions.md).
+bounds below are measured (docs/decisions.md). On an accelerator, where passing over
+the state costs more than arithmetic, the four parts are summed within the product.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from tnqrnn.products import dot_general, einsum
+from tnqrnn.products import dot_general, einsum, on_accelerator
 
 
 def split_axes(
@@ -67,6 +68,8 @@ def apply_block(
         array like ``parts``.
     """
     shape, runs = split_axes(qubits, parts.shape[1].bit_length() - 1)
+    if on_accelerator():
+        return _jointly(matrix, parts.reshape(2, *shape), runs).reshape(parts.shape)
     if len(runs) == 1 and shape[-1] >= max(32, 2 * runs[0]):
         products = _row_by_row(matrix, parts.reshape(2, *shape))
     else:
@@ -97,6 +100,22 @@ def _all_at_once(
         tensor,
         axes,
         [0, part, *(renamed.get(axis, axis) for axis in axes[1:])],
+    )
+
+
+def _jointly(matrix: jax.Array, tensor: jax.Array, runs: Sequence[int]) -> jax.Array:
+    """The result as one product, ``[[A, -B], [B, A]]`` with both parts."""
+    axes = list(range(tensor.ndim))
+    inner = [0, *axes[2::2]]
+    renamed = {axis: len(axes) + i for i, axis in enumerate(inner)}
+    real, imag = matrix.reshape(2, *runs, *runs)
+    columns = jnp.stack([jnp.stack([real, imag]), jnp.stack([-imag, real])])
+    return einsum(
+        columns,
+        [0, renamed[0], *(renamed[axis] for axis in inner[1:]), *inner[1:]],
+        tensor,
+        axes,
+        [renamed.get(axis, axis) for axis in axes],
     )
 
 

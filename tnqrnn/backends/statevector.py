@@ -40,7 +40,7 @@ from tnqrnn.circuits import (
 )
 from tnqrnn.circuits.fusion import Block, fuse
 from tnqrnn.circuits.unitaries import block_unitaries
-from tnqrnn.products import matmul, vdot
+from tnqrnn.products import matmul, on_accelerator, vdot
 
 if TYPE_CHECKING:
     from quimb.tensor import MatrixProductState
@@ -131,13 +131,13 @@ class Statevector(AbstractReversibleBackend):
 
     def samples_at_once(self, state: StatevectorState) -> int:
         batch, _, amplitudes = state.parts.shape
-        if jax.default_backend() != "cpu":
-            return batch  # an accelerator wants as much at once as it can get
+        if on_accelerator():
+            return batch  # it wants as much at once as it can get
         return max(1, AMPLITUDES_AT_ONCE // amplitudes)
 
     def group_size(self, state: StatevectorState) -> int:
         batch, _, amplitudes = state.parts.shape
-        if jax.default_backend() != "cpu":
+        if on_accelerator():
             return batch
         return max(SMALLEST_GROUP, AMPLITUDES_AT_ONCE // amplitudes)
 
@@ -227,6 +227,8 @@ def fuse_for(ansatz: Ansatz) -> tuple[Block, ...]:
     blocks, unless there are many gates to put into them (measured, docs/decisions.md).
     """
     n_qubits = ansatz.n_qubits
+    if on_accelerator():
+        return fuse(ansatz, 5)
     width = 2 if n_qubits <= 6 else 3 if n_qubits <= 8 else 4 if n_qubits <= 14 else 5
     n_pairs = sum(len(gate.qubits) == 2 for gate in ansatz.gates)
     if n_qubits <= 8 and n_pairs > 4 * n_qubits:

@@ -34,7 +34,8 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
-from tnqrnn.products import matmul
+from tnqrnn.backends.left_vectors import left_vectors
+from tnqrnn.products import matmul, on_accelerator
 
 FACTORS = "tnqrnn_factors"
 """Name of the factors in checkpoint policies: saved, no decomposition runs twice."""
@@ -109,6 +110,8 @@ def _left_basis(theta: jax.Array) -> jax.Array:
     They span the complement of the kept ones, too, whatever q is. A wide matrix is
     first reduced to its triangular factor, which has the same left vectors.
     """
+    if on_accelerator():
+        return _saved(left_vectors(theta))
     p, q = theta.shape
     if q > p:
         theta = jnp.linalg.qr(theta.conj().T, mode="r").conj().T
@@ -198,8 +201,20 @@ def _lq_jvp(primals, tangents):
 
 
 def _pseudo_inverse(matrix: jax.Array) -> jax.Array:
-    left, values, right = jnp.linalg.svd(matrix, full_matrices=False)
+    left, values, right = _svd(matrix)
     resolved = values > _resolution(values)
     inverse = jnp.where(resolved, 1 / jnp.where(resolved, values, 1), 0)
     scaled = right.conj().T * inverse[None, :].astype(matrix.dtype)
     return _saved(matmul(scaled, left.conj().T))
+
+
+def _svd(matrix: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """``matrix = U diag(s) V``, square; rows of V are zero where s is."""
+    if not on_accelerator():
+        left, values, right = jnp.linalg.svd(matrix, full_matrices=False)
+        return left, values, right
+    left = left_vectors(matrix)
+    rows = matmul(left.conj().T, matrix)
+    values = jnp.linalg.norm(rows, axis=1)
+    inverse = jnp.where(values > 0, 1 / jnp.where(values > 0, values, 1), 0)
+    return left, values, rows * inverse[:, None].astype(rows.dtype)

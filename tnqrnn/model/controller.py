@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from tnqrnn.checks import check_choice, check_int, check_number
-from tnqrnn.products import matmul
+from tnqrnn.products import PRECISION
 
 _ACTIVATIONS = {
     "linear": lambda h: h,
@@ -110,4 +110,5 @@ class ControllerNetwork(eqx.Module):
 
 def _affine(layer: eqx.nn.Linear, h: jax.Array) -> jax.Array:
     """A linear layer in full precision, whatever JAX's setting for products is."""
-    return matmul(layer.weight, h) + layer.bias
+    with jax.default_matmul_precision(PRECISION):
+        return layer(h)
