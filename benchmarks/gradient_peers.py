@@ -266,7 +266,8 @@ def cross_entropy(z: Any, weights: dict, targets: Any) -> Any:
     import jax
     import jax.numpy as jnp
 
-    logs = jax.nn.log_softmax(z @ weights["wo"] + weights["bo"])
+    logits = jnp.matmul(z, weights["wo"], precision="highest") + weights["bo"]
+    logs = jax.nn.log_softmax(logits)
     return -jnp.mean(jnp.take_along_axis(logs, targets[:, None], 1))
 
 

@@ -182,9 +182,21 @@ def lq(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _lq(matrix):
-    basis, _ = jnp.linalg.qr(matrix.conj().T)
+    basis, _ = jnp.linalg.qr(_rows_of_size_one(matrix).conj().T)
     rows = _saved(basis.conj().T)
     return matmul(matrix, rows.conj().T), rows
+
+
+def _rows_of_size_one(matrix: jax.Array) -> jax.Array:
+    """The matrix with rows that have the same span as the first ones of its own.
+
+    On an accelerator, whose QR adds plain squares: those of a float32 below 1e-19
+    vanish, and a state's null vectors are as small as that.
+    """
+    if not on_accelerator():
+        return matrix
+    sizes = jnp.max(jnp.abs(matrix), axis=1, keepdims=True)
+    return matrix / jnp.where(sizes > 0, sizes, 1).astype(matrix.dtype)
 
 
 @lq.defjvp
