@@ -129,13 +129,13 @@ class QRNNCell(AbstractCell):
 
     def init(self, state: State | None = None) -> QRNNCarry:
         """The state 0...0, or ``state``, and its readouts as the first z."""
-        if state is None:
-            # Behind the barrier XLA does not compute a large state's readouts while it
-            # compiles, which takes seconds.
-            state = jax.lax.optimization_barrier(
-                self.backend.init(self.ansatz.n_qubits)
-            )
-        return QRNNCarry(state, self.read(state))
+        if state is not None:
+            return QRNNCarry(state, self.read(state))
+        # Behind the barrier XLA does not compute with a large state while it compiles,
+        # which takes seconds. Readouts of 0...0 are 1 for Z alone, and 0.
+        state = jax.lax.optimization_barrier(self.backend.init(self.ansatz.n_qubits))
+        values = [all(axis == "Z" for _, axis in each) for each in self.observables]
+        return QRNNCarry(state, jnp.array(values, real_dtype(self.backend.dtype)))
 
     def __call__(self, carry: QRNNCarry, x: jax.Array) -> tuple[QRNNCarry, jax.Array]:
         check_shape("x", x, (self.input_size,))
