@@ -19,7 +19,7 @@ from tnqrnn.backends.base import (
 from tnqrnn.backends.budget import ON_TRUNCATION, within_budget
 from tnqrnn.backends.mps_evolve import evolve
 from tnqrnn.backends.mps_state import Layout, MPSState
-from tnqrnn.backends.mps_sweeps import record, sweep, truncated_split
+from tnqrnn.backends.mps_sweeps import normalised, record, sweep, truncated_split
 from tnqrnn.backends.quimb_states import check_quimb, to_cores
 from tnqrnn.backends.statevector import Statevector, StatevectorState
 from tnqrnn.checks import (
@@ -147,7 +147,7 @@ class MPS(AbstractBackend):
         )
         zero = Truncation.zero(n_qubits, self.dtype)
         lost = record(zero, jnp.stack(weights), layout.first)
-        return MPSState(centre, cores, lost, n_qubits)
+        return MPSState(normalised(centre), cores, lost, n_qubits)
 
     def from_quimb(self, state: "MatrixProductState") -> MPSState | StatevectorState:
         n_qubits = check_quimb(state)

@@ -12,7 +12,7 @@ from tnqrnn.backends.mps_far import apply_fans
 from tnqrnn.backends.mps_operators import MaybeBlock, unitaries_in_order
 from tnqrnn.backends.mps_plan import Stage, parts
 from tnqrnn.backends.mps_state import Layout, MPSState
-from tnqrnn.backends.mps_sweeps import record, split_off, sweep, taken_in
+from tnqrnn.backends.mps_sweeps import normalised, record, split_off, sweep, taken_in
 from tnqrnn.circuits import Ansatz
 from tnqrnn.circuits.fusion import fuse_gates
 from tnqrnn.circuits.unitaries import block_unitaries
@@ -47,7 +47,9 @@ def evolve(
             state, _ = apply(state, angles[part.index[0]])
         else:
             state, _ = jax.lax.scan(apply, state, angles[part.index])
-    return state
+    return MPSState(
+        normalised(state.centre), state.rest, state.truncation, state.n_qubits
+    )
 
 
 def _apply_stage(

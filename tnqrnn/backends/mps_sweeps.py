@@ -116,15 +116,22 @@ def isometry_first(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
 def truncated_split(
     theta: jax.Array, max_bond: int, cutoff: float
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """A truncated split whose product keeps the norm of ``theta``.
+    """A truncated split whose product has the norm of ``theta``.
+
+    The factor that sees to it is constant under differentiation: what comes of several
+    splits is to be :func:`normalised`, which a constant factor does not change.
 
     Returns:
         isometry (p, k), rest (k, q) and the discarded weight, see
         :func:`tnqrnn.backends.truncation.split`.
     """
     isometry, rest, weight = split(theta, max_bond, cutoff)
-    scale = jnp.linalg.norm(theta) / jnp.linalg.norm(rest)
-    return isometry, rest * scale.astype(rest.dtype), weight
+    return isometry, rest * jax.lax.rsqrt(1 - weight).astype(rest.dtype), weight
+
+
+def normalised(centre: jax.Array) -> jax.Array:
+    """The centre of a state of norm 1."""
+    return centre / jnp.linalg.norm(centre).astype(centre.dtype)
 
 
 def record(truncation: Truncation, weights: jax.Array, first: int) -> Truncation:
