@@ -87,7 +87,7 @@ def span_network(length: int, chi: int) -> Geometry:
 def by_plan(strings: Strings, state: MPSState) -> jax.Array:
     """Strings of inner cores, all of one span, as networks with one plan."""
     layout = state.layout
-    environments = mps_readout.left_environments(state)
+    environments = mps_readout.pass_over(state).environments
     sites = np.array([[layout.site(qubit) for qubit, _ in one] for one in strings])
     (length,) = {int(high - low + 1) for low, high in sites}
     plan = plan_of(length, state.centre.shape[-1])

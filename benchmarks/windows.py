@@ -27,7 +27,7 @@ import tyro
 import tnqrnn as tq
 from tnqrnn.backends import mps_evolve, mps_plan
 from tnqrnn.backends.mps_state import Layout
-from tnqrnn.backends.mps_sweeps import split_off, sweep, taken_in
+from tnqrnn.backends.mps_sweeps import pass_left, split_off, sweep, taken_in
 from tnqrnn.backends.truncation import save_factors
 
 
@@ -71,9 +71,7 @@ def there_and_back(
     for _ in range(held):
         core, centre, weight = split_off(centre, 0.0)
         passed, lost = jnp.concatenate([passed, core[None]]), lost + weight
-    nowhere = np.zeros(len(passed), bool)
-    centre, rest, _ = sweep(centre, passed, None, nowhere, 0.0, leftward=True)
-    return centre, rest, lost
+    return *pass_left(centre, passed), lost
 
 
 def seconds(window: int, chi: int, options: Options) -> float:

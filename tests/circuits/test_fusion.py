@@ -10,7 +10,7 @@ import tnqrnn as tq
 from tnqrnn.circuits import TOPOLOGIES
 from tnqrnn.circuits.ansatz import apply_matrix
 from tnqrnn.circuits.fusion import fuse
-from tnqrnn.circuits.unitaries import block_unitaries
+from tnqrnn.circuits.unitaries import Unitaries
 from tnqrnn.testing import pool
 
 
@@ -20,11 +20,11 @@ def test_blocks_in_order_are_the_circuit(ansatz, width, rng):
     angles = jnp.asarray(rng.normal(size=ansatz.n_params))
     blocks = fuse(ansatz, width)
     matrix = jnp.eye(2**ansatz.n_qubits, dtype="complex128")
-    for block, small in zip(
-        blocks, block_unitaries(blocks, angles, "complex128"), strict=True
-    ):
+    unitaries = Unitaries(blocks, angles, "complex128")
+    for block in blocks:
         assert len(block.qubits) <= width
         assert block.qubits == tuple(sorted(block.qubits))
+        small = unitaries[block]
         matrix = apply_matrix(small, matrix, block.qubits, ansatz.n_qubits)
     expected = ansatz.unitary(angles, "complex128")
     np.testing.assert_allclose(matrix, expected, atol=EXACT["complex128"])
@@ -48,8 +48,11 @@ def test_operations_to_compile_do_not_grow_with_the_circuit():
         ansatz = tq.hardware_efficient(n_qubits)
         blocks = tuple(b for b in fuse(ansatz, 2) if len(b.qubits) == 2)
         angles = jnp.zeros(ansatz.n_params)
-        build = jax.make_jaxpr(lambda a: block_unitaries(blocks, a, "complex64"))
-        kinds = [eqn.primitive.name for eqn in build(angles).eqns]
+
+        def build(angles):
+            return Unitaries(blocks, angles, "complex64").stack(blocks, 2)
+
+        kinds = [eqn.primitive.name for eqn in jax.make_jaxpr(build)(angles).eqns]
         return sum(kind in ("dot_general", "cos", "sin") for kind in kinds)
 
     assert size(20) == size(10)

@@ -10,7 +10,7 @@ import tnqrnn as tq
 from tnqrnn.circuits import ENTANGLERS, TOPOLOGIES
 from tnqrnn.circuits.ansatz import apply_matrix
 from tnqrnn.circuits.fusion import fuse
-from tnqrnn.circuits.unitaries import block_unitaries, group_blocks, template_of
+from tnqrnn.circuits.unitaries import Unitaries, group_blocks, template_of
 
 
 def is_subsequence(part, whole):
@@ -23,9 +23,9 @@ def is_subsequence(part, whole):
 def test_a_template_holds_every_gate_of_its_blocks(topology, width):
     blocks = fuse(tq.hardware_efficient(9, topology=topology), width)
     groups = group_blocks(blocks)
-    assert sorted(i for group in groups for i in group) == list(range(len(blocks)))
-    for group in groups:
-        members = tuple(blocks[i] for i in group)
+    assert {block for group in groups for block in group} == set(blocks)
+    assert sum(map(len, groups)) == len(blocks)
+    for members in groups:
         template = template_of(members)
         for j, block in enumerate(members):
             assert is_subsequence(block.pattern, template.slots)
@@ -48,10 +48,9 @@ def test_identities_fill_a_template(entangler, width, rng):
     angles = jnp.asarray(rng.normal(size=ansatz.n_params))
     blocks = fuse(ansatz, width)
     matrix = jnp.eye(2**7, dtype="complex128")
-    for block, small in zip(
-        blocks, block_unitaries(blocks, angles, "complex128"), strict=True
-    ):
-        matrix = apply_matrix(small, matrix, block.qubits, 7)
+    unitaries = Unitaries(blocks, angles, "complex128")
+    for block in blocks:
+        matrix = apply_matrix(unitaries[block], matrix, block.qubits, 7)
     expected = ansatz.unitary(angles, "complex128")
     np.testing.assert_allclose(matrix, expected, atol=EXACT["complex128"])
 
@@ -68,13 +67,29 @@ def test_gradients_of_block_matrices(rng):
 
     def by_blocks(angles):
         column = jnp.eye(32, dtype="complex128")[:, :1]
-        for block, small in zip(
-            blocks, block_unitaries(blocks, angles, "complex128"), strict=True
-        ):
-            column = apply_matrix(small, column, block.qubits, 5)
+        unitaries = Unitaries(blocks, angles, "complex128")
+        for block in blocks:
+            column = apply_matrix(unitaries[block], column, block.qubits, 5)
         return value(column)
 
     angles = jnp.asarray(rng.normal(size=ansatz.n_params))
     actual = jax.grad(by_blocks)(angles)
     expected = jax.grad(lambda a: value(ansatz.unitary(a, "complex128")))(angles)
     np.testing.assert_allclose(actual, expected, atol=EXACT["complex128"])
+
+
+def test_stacks_are_in_the_order_asked_for(rng):
+    """Blocks of several groups, some twice, and the identity between them."""
+    names = ["rxx", "crz", "cnot", "rxx"]
+    gates = [(name, (2 * i, 2 * i + 1), i) for i, name in enumerate(names)]
+    gates[2] = gates[2][:2]
+    ansatz = tq.Ansatz(8, [("ry", 0, 2), ("rz", 7, 4), *gates])
+    blocks = fuse(ansatz, 2)
+    angles = jnp.asarray(rng.normal(size=ansatz.n_params))
+    unitaries = Unitaries(blocks, angles, "complex128")
+    assert len(group_blocks(blocks)) > 1
+    chosen = [blocks[-1], None, *blocks, blocks[0]]
+    stack = unitaries.stack(chosen, 2)
+    for block, matrix in zip(chosen, stack, strict=True):
+        expected = jnp.eye(4) if block is None else unitaries[block]
+        np.testing.assert_array_equal(matrix, expected)

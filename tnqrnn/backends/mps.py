@@ -19,7 +19,7 @@ from tnqrnn.backends.base import (
 from tnqrnn.backends.budget import ON_TRUNCATION, within_budget
 from tnqrnn.backends.mps_evolve import evolve
 from tnqrnn.backends.mps_state import Layout, MPSState
-from tnqrnn.backends.mps_sweeps import normalised, record, sweep, truncated_split
+from tnqrnn.backends.mps_sweeps import normalised, pass_left, record, truncated_split
 from tnqrnn.backends.quimb_states import check_quimb, to_cores
 from tnqrnn.backends.statevector import Statevector, StatevectorState
 from tnqrnn.checks import (
@@ -141,10 +141,7 @@ class MPS(AbstractBackend):
             isometries.append(isometry.reshape(chi, 2, chi))
             weights.append(weight)
         last = jnp.pad(rest.reshape(chi, 2, end), ((0, 0), (0, 0), (0, chi - end)))
-        nowhere = np.zeros(len(isometries), bool)
-        centre, cores, _ = sweep(
-            last, jnp.stack(isometries), None, nowhere, 0.0, leftward=True
-        )
+        centre, cores = pass_left(last, jnp.stack(isometries))
         zero = Truncation.zero(n_qubits, self.dtype)
         lost = record(zero, jnp.stack(weights), layout.first)
         return MPSState(normalised(centre), cores, lost, n_qubits)
@@ -156,7 +153,7 @@ class MPS(AbstractBackend):
             return self._vector.from_quimb(state)
         cores = jnp.asarray(to_cores(state, self.max_bond, layout.first), self.dtype)
         zero = Truncation.zero(n_qubits, self.dtype)
-        return MPSState(cores[0], cores[1:], zero, n_qubits)
+        return MPSState(normalised(cores[0]), cores[1:], zero, n_qubits)
 
     def evolve(
         self, ansatz: Ansatz, angles: ArrayLike, state: MPSState | StatevectorState

@@ -9,13 +9,20 @@ import numpy as np
 
 from tnqrnn.backends.blocks import split_axes
 from tnqrnn.backends.mps_far import apply_fans
-from tnqrnn.backends.mps_operators import MaybeBlock, unitaries_in_order
+from tnqrnn.backends.mps_operators import MaybeBlock
 from tnqrnn.backends.mps_plan import Stage, parts
 from tnqrnn.backends.mps_state import Layout, MPSState
-from tnqrnn.backends.mps_sweeps import normalised, record, split_off, sweep, taken_in
+from tnqrnn.backends.mps_sweeps import (
+    normalised,
+    pass_left,
+    record,
+    split_off,
+    sweep,
+    taken_in,
+)
 from tnqrnn.circuits import Ansatz
 from tnqrnn.circuits.fusion import fuse_gates
-from tnqrnn.circuits.unitaries import block_unitaries
+from tnqrnn.circuits.unitaries import Unitaries
 from tnqrnn.products import einsum
 
 Matrices = list[tuple[tuple[int, ...], jax.Array]]  # qubits of each, and its unitary
@@ -55,40 +62,35 @@ def evolve(
 def _apply_stage(
     stage: Stage, angles: jax.Array, state: MPSState, cutoff: float
 ) -> MPSState:
-    ends = _matrices_of_ends(stage, angles, state)
-    state = _apply_local(stage, ends, angles, state)
+    blocks = {
+        name: fuse_gates(block.gates, state.n_qubits, END_BLOCK) if block else ()
+        for name, block in stage.ends.items()
+    }
+    swept = (block for block in (*stage.singles, *stage.right, *stage.left) if block)
+    every = itertools.chain(*blocks.values(), swept)
+    unitaries = Unitaries(every, angles, str(state.centre.dtype))
+    ends = {
+        name: [(block.qubits, unitaries[block]) for block in small]
+        for name, small in blocks.items()
+    }
+    state = _apply_local(stage, ends, unitaries, state)
     if stage.right or stage.window > 2:
-        state = _sweep_there_and_back(stage, ends, angles, state, cutoff)
+        state = _sweep_there_and_back(stage, ends, unitaries, state, cutoff)
     if stage.far:
         state = apply_fans(stage.far, angles, state, cutoff)
     return state
 
 
-def _matrices_of_ends(stage: Stage, angles: jax.Array, state: MPSState) -> Ends:
-    """The blocks on either end of the chain, cut small and built together."""
-    ends = {"head": stage.head, "tail": stage.tail, "turn": stage.turn}
-    blocks = {
-        name: fuse_gates(block.gates, state.n_qubits, END_BLOCK) if block else ()
-        for name, block in ends.items()
-    }
-    every = tuple(itertools.chain(*blocks.values()))
-    matrices = iter(block_unitaries(every, angles, str(state.centre.dtype)))
-    return {
-        name: [(block.qubits, next(matrices)) for block in small]
-        for name, small in blocks.items()
-    }
-
-
 def _apply_local(
-    stage: Stage, ends: Ends, angles: jax.Array, state: MPSState
+    stage: Stage, ends: Ends, unitaries: Unitaries, state: MPSState
 ) -> MPSState:
     """Applies what acts on single tensors: exact, wherever the centre is."""
     centre, rest, layout = state.centre, state.rest, state.layout
     if stage.window == 2:
         centre = _on_first(ends["head"], centre, layout)
     if stage.singles:
-        unitaries = unitaries_in_order(stage.singles, 2, angles, str(rest.dtype))
-        rest = rest.at[:-1].set(einsum("kxy,kayb->kaxb", unitaries, rest[:-1]))
+        singles = unitaries.stack(stage.singles, 1)
+        rest = rest.at[:-1].set(einsum("kxy,kayb->kaxb", singles, rest[:-1]))
     if ends["tail"]:
         rest = rest.at[-1].set(_on_last(ends["tail"], rest[-1], layout))
     return MPSState(centre, rest, state.truncation, state.n_qubits)
@@ -129,7 +131,7 @@ def _on_rows(unitary: jax.Array, qubits: Sequence[int], rows: jax.Array) -> jax.
 
 
 def _sweep_there_and_back(
-    stage: Stage, ends: Ends, angles: jax.Array, state: MPSState, cutoff: float
+    stage: Stage, ends: Ends, unitaries: Unitaries, state: MPSState, cutoff: float
 ) -> MPSState:
     """Sweeps right over the first bonds of the chain, and back to core 0."""
     layout, held = state.layout, stage.window - 2  # cores held beside the centre
@@ -140,8 +142,9 @@ def _sweep_there_and_back(
         centre = taken_in(centre, core)
     if held:
         centre = _on_first(ends["head"], centre, layout)
-    centre, passed, weights = _sweep(
-        stage.right, angles, centre, state.rest[held:turns], cutoff
+    gates, present = _gates(stage.right, stage.window, unitaries)
+    centre, passed, weights = sweep(
+        centre, state.rest[held:turns], gates, present, cutoff
     )
     if ends["turn"] and len(beyond):
         beyond = beyond.at[-1].set(_on_last(ends["turn"], beyond[-1], layout))
@@ -152,27 +155,21 @@ def _sweep_there_and_back(
         passed = jnp.concatenate([passed, core[None]])
         weights = jnp.append(weights, weight)
     truncation = record(truncation, weights, layout.first)
-    left = stage.left or (None,) * turns
-    centre, passed, weights = _sweep(
-        left, angles, centre, passed, cutoff, leftward=True
-    )
-    if any(left):
+    if any(stage.left):
+        gates, present = _gates(stage.left, 2, unitaries)
+        centre, passed, weights = sweep(
+            centre, passed, gates, present, cutoff, leftward=True
+        )
         truncation = record(truncation, weights, layout.first)
+    else:
+        centre, passed = pass_left(centre, passed)
     rest = jnp.concatenate([passed, beyond])
     return MPSState(centre, rest, truncation, state.n_qubits)
 
 
-def _sweep(
-    blocks: tuple[MaybeBlock, ...],
-    angles: jax.Array,
-    centre: jax.Array,
-    cores: jax.Array,
-    cutoff: float,
-    *,
-    leftward: bool = False,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """:func:`sweep` with the matrices of blocks; several sites held are all split."""
-    dim, dtype = 2 * centre.shape[1], str(centre.dtype)
-    present = np.array([dim > 4 or block is not None for block in blocks], bool)
-    gates = unitaries_in_order(blocks, dim, angles, dtype) if present.any() else None
-    return sweep(centre, cores, gates, present, cutoff, leftward=leftward)
+def _gates(
+    blocks: tuple[MaybeBlock, ...], window: int, unitaries: Unitaries
+) -> tuple[jax.Array, np.ndarray]:
+    """A sweep's gates and where they are; all sites of a wide window are split."""
+    present = np.array([window > 2 or block is not None for block in blocks], bool)
+    return unitaries.stack(blocks, window), present

@@ -20,7 +20,7 @@ from tnqrnn.backends.mps_state import Layout
 from tnqrnn.circuits.ansatz import Gate
 from tnqrnn.circuits.fusion import Block
 from tnqrnn.circuits.gates import GATES
-from tnqrnn.circuits.unitaries import stacked_unitaries
+from tnqrnn.circuits.unitaries import Unitaries
 from tnqrnn.products import einsum
 
 MaybeBlock = Block | None
@@ -121,7 +121,8 @@ def fan_operators(
     bases = [np.pad(b, ((0, r - len(b)), (0, 0), (0, 0))) for b in bases]
     members = [(i, gate) for i, fan in enumerate(fans) for gate in fan.gates]
     blocks = [Block(tuple(sorted(gate.qubits)), (gate,)) for _, gate in members]
-    matrices = unitaries_in_order(blocks, 4, angles, dtype).reshape(-1, 2, 2, 2, 2)
+    matrices = Unitaries(blocks, angles, dtype).stack(blocks, 2)
+    matrices = matrices.reshape(-1, 2, 2, 2, 2)
     each = jnp.asarray(np.stack([bases[i] for i, _ in members]), dtype)
     rights = einsum("grik,gijkl->grjl", each.conj(), matrices)
     width = layout.n_qubits - layout.first
@@ -131,35 +132,3 @@ def fan_operators(
     at_qubit = np.array([max(gate.qubits) for _, gate in members]) - layout.first
     operators = operators.at[at_fan, at_qubit].set(rights)
     return jnp.asarray(np.stack(bases), dtype), operators
-
-
-def unitaries_in_order(
-    blocks: Sequence[MaybeBlock], dim: int, angles: jax.Array, dtype: str
-) -> jax.Array:
-    """The matrices of blocks of one size, ``None`` the identity, stacked in order.
-
-    Args:
-        blocks: at least one.
-        dim: rows of a matrix.
-        angles (real array of shape (P,)): of the circuit.
-        dtype: complex type of the matrices.
-
-    Returns:
-        array of shape (N, dim, dim), made by a few operations a pattern and none a
-        block.
-    """
-    places: dict[tuple, list[int]] = {}
-    for i, block in enumerate(blocks):
-        places.setdefault(() if block is None else block.pattern, []).append(i)
-    stacks = []
-    for members in places.values():
-        chosen = [block for block in (blocks[i] for i in members) if block is not None]
-        if chosen:
-            stacks.append(stacked_unitaries(tuple(chosen), angles, dtype))
-        else:
-            eye = jnp.eye(dim, dtype=dtype)[None]
-            stacks.append(jnp.broadcast_to(eye, (len(members), dim, dim)))
-    if len(stacks) == 1:
-        return stacks[0]
-    order = np.argsort([i for members in places.values() for i in members])
-    return jnp.concatenate(stacks)[order]

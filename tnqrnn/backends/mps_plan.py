@@ -68,6 +68,11 @@ class Stage:
     far: tuple[Fan, ...]
 
     @property
+    def ends(self) -> dict[str, MaybeBlock]:
+        """The blocks on an end of the chain, by name."""
+        return {"head": self.head, "tail": self.tail, "turn": self.turn}
+
+    @property
     def cost(self) -> float:
         """Rough cost in truncated splits; a stage has a cost of its own to compile."""
         if held := self.window - 2:

@@ -5,7 +5,7 @@ identity and only left environments are built::
 
     E[a, b] = sum over all qubits to the left of (ket a) (bra b)
 
-All single-qubit Paulis come from one pass, strings on neighbours from a second product
+Strings on a single core come from one pass, strings on neighbours from a second product
 per bond; other strings are carried from their first core to their last one, all strings
 of one length at once.
 """
@@ -14,6 +14,7 @@ import functools
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,47 +32,61 @@ MAX_SPANS = 4
 """Kinds of spans that strings are carried over without rounding their lengths up."""
 
 
+class Passed(NamedTuple):
+    """What a pass over the cores after core 0 finds.
+
+    Attributes:
+        environments: of each core, the left environment, (k-1, chi, chi).
+        densities: of each core, the density matrix of its physical qubit, (k-1, 2, 2).
+    """
+
+    environments: jax.Array
+    densities: jax.Array
+
+
+def pass_over(state: MPSState) -> Passed:
+    """One pass from core 1 to the last core."""
+
+    def step(environment, core):
+        ket = einsum("ab,axc->bxc", environment, core)
+        density = einsum("bxc,byc->xy", ket, core.conj())
+        after = einsum("bxc,bxd->cd", ket, core.conj())
+        return after, Passed(environment, density)
+
+    start = einsum("axc,axd->cd", state.centre, state.centre.conj())
+    return jax.lax.scan(step, start, state.rest)[1]
+
+
 def pauli_expectations(strings: Strings, state: MPSState) -> jax.Array:
-    """<P>/<psi|psi> of each string, real, of shape (M,)."""
-    layout = state.layout
-    groups: dict[str, list[int]] = {}
+    """<P> of each string, real, of shape (M,)."""
+    groups: dict[str, list[int]] = {"end": [], "inner": [], "pair": [], "carried": []}
     for i, string in enumerate(strings):
-        groups.setdefault(_kind(string, layout), []).append(i)
-    readers = {"head": _head, "tail": _tail, "single": _single, "pair": _pair}
-    environments = left_environments(state)
-    values = [
-        readers.get(kind, _carried)(
-            tuple(strings[i] for i in members), state, environments
-        )
-        for kind, members in groups.items()
-    ]
+        groups[_kind(string, state.layout)].append(i)
+    end, inner, pair, carried = (
+        tuple(strings[i] for i in members) for members in groups.values()
+    )
+    passed = pass_over(state)
+    values = [_on_one_core(end, inner, state, passed)] if end or inner else []
+    if pair:
+        values.append(_pair(pair, state, passed))
+    if carried:
+        values.append(_carried(carried, state, passed))
     order = np.argsort([i for members in groups.values() for i in members])
-    weight = jnp.sum(jnp.abs(state.centre) ** 2)
-    return jnp.concatenate(values).real[order] / weight
+    return jnp.concatenate(values)[order]
 
 
 def _kind(string: PauliString, layout: Layout) -> str:
-    sites = [layout.site(qubit) for qubit, _ in string] or [0]
-    low, high = min(sites), max(sites)
-    if high == 0:
-        return "head"
-    if low == layout.n_cores - 1:
-        return "tail"
+    low, high = _reach(string, layout)
     if low == high:
-        return "single"
+        return "end" if low in (0, layout.n_cores - 1) else "inner"
     inside = all(layout.first <= qubit <= layout.last for qubit, _ in string)
     return "pair" if inside and high - low == 1 else "carried"
 
 
-def left_environments(state: MPSState) -> jax.Array:
-    """Left environments of the k-1 cores after core 0, of shape (k-1, chi, chi)."""
-    start = einsum("axc,axd->cd", state.centre, state.centre.conj())
-
-    def step(environment, core):
-        ket = einsum("ab,axc->bxc", environment, core)
-        return einsum("bxc,bxd->cd", ket, core.conj()), environment
-
-    return jax.lax.scan(step, start, state.rest)[1]
+def _reach(string: PauliString, layout: Layout) -> tuple[int, int]:
+    """The first and the last core that a string acts on."""
+    sites = [layout.site(qubit) for qubit, _ in string] or [0]
+    return min(sites), max(sites)
 
 
 def _rows(state: MPSState) -> tuple[jax.Array, jax.Array]:
@@ -84,34 +99,63 @@ def _rows(state: MPSState) -> tuple[jax.Array, jax.Array]:
     )
 
 
-def _head(strings: Strings, state: MPSState, environments: jax.Array) -> jax.Array:
-    rows, _ = _rows(state)
-    return _from_density(strings, state.layout, matmul(rows, rows.conj().T))
+def _on_one_core(
+    end: Strings, inner: Strings, state: MPSState, passed: Passed
+) -> jax.Array:
+    """Tr(P rho) of strings that act on one core each, all by one gather.
 
+    Args:
+        end: strings on the first or the last core.
+        inner: strings on a core between them.
+        state: normalised.
+        passed: of the state.
 
-def _tail(strings: Strings, state: MPSState, environments: jax.Array) -> jax.Array:
-    _, rows = _rows(state)
-    density = matmul(matmul(rows, environments[-1]), rows.conj().T)
-    return _from_density(strings, state.layout, density)
-
-
-def _from_density(strings: Strings, layout: Layout, density: jax.Array) -> jax.Array:
-    """Tr(P rho) of strings on the qubits of one end."""
-    flipped, phases = _action(strings, layout)
-    rows = np.broadcast_to(np.arange(len(density)), flipped.shape)
-    return jnp.sum(jnp.asarray(phases, density.dtype) * density[rows, flipped], axis=1)
+    Returns:
+        real array of shape (M,), those of ``end`` first.
+    """
+    layout, (head, tail) = state.layout, _rows(state)
+    last = layout.n_cores - 1
+    densities = jnp.concatenate(
+        [
+            matmul(head, head.conj().T).ravel(),
+            passed.densities[:-1].ravel(),
+            matmul(matmul(tail, passed.environments[-1]), tail.conj().T).ravel(),
+        ]
+    )
+    side = 2 * layout.end
+    begins = np.array([0, *(side**2 + 4 * i for i in range(last))])
+    places, signs = [], []
+    for strings, dim in ((end, side), (inner, 2)):
+        flipped, phases = _action(strings, dim, layout)
+        sites = np.array([_reach(string, layout)[0] for string in strings], int)
+        entry = begins[sites][:, None] + dim * np.arange(dim) + flipped
+        # A phase is real, or imaginary; of what it multiplies the other part cancels.
+        places.append(np.where(phases.imag, len(densities), 0) + entry)
+        signs.append(phases.real - phases.imag)
+    parts = jnp.concatenate([densities.real, densities.imag])
+    index = np.concatenate([place.ravel() for place in places])
+    factors = np.concatenate([sign.ravel() for sign in signs])
+    terms = parts[index] * jnp.asarray(factors, parts.dtype)
+    split = jnp.split(terms, [places[0].size])
+    sums = [
+        jnp.sum(part.reshape(place.shape), 1)
+        for part, place in zip(split, places, strict=True)
+    ]
+    return jnp.concatenate(sums)
 
 
 @functools.lru_cache(maxsize=256)
-def _action(strings: Strings, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
-    """What strings do at one end: ``P |i> = phase[i] |flipped[i]>``.
+def _action(
+    strings: Strings, dim: int, layout: Layout
+) -> tuple[np.ndarray, np.ndarray]:
+    """What strings do at one core: ``P |i> = phase[i] |flipped[i]>``.
 
     Returns:
-        two arrays of shape (M, 2**(h+1)): flipped indices (outer bond, physical), and
-        complex phases.
+        two arrays of shape (M, dim): flipped indices (outer bond, physical), and
+        complex phases, of each string all real or all imaginary.
     """
-    index = np.arange(2 * layout.end)
-    flipped = np.broadcast_to(index, (len(strings), len(index))).copy()
+    index = np.arange(dim)
+    flipped = np.broadcast_to(index, (len(strings), dim)).copy()
     phases = np.ones(flipped.shape, complex)
     for i, string in enumerate(strings):
         for qubit, axis in string:
@@ -126,20 +170,10 @@ def _action(strings: Strings, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
     return flipped, phases
 
 
-def _single(strings: Strings, state: MPSState, environments: jax.Array) -> jax.Array:
-    cores = state.rest[:-1]
-    ket = einsum("kab,kaxc->kbxc", environments[:-1], cores)
-    density = einsum("kbxc,kbyc->kxy", ket, cores.conj())
-    sites = [state.layout.site(qubit) - 1 for ((qubit, _),) in strings]
-    paulis = np.stack([PAULIS[axis] for ((_, axis),) in strings])
-    chosen = density[np.array(sites)]
-    return einsum("myx,mxy->m", jnp.asarray(paulis, density.dtype), chosen)
-
-
-def _pair(strings: Strings, state: MPSState, environments: jax.Array) -> jax.Array:
+def _pair(strings: Strings, state: MPSState, passed: Passed) -> jax.Array:
     cores = jnp.concatenate([state.centre[None], state.rest])
     eye = jnp.eye(len(state.centre), dtype=cores.dtype)[None]
-    environments = jnp.concatenate([eye, environments[:-1]])
+    environments = jnp.concatenate([eye, passed.environments[:-1]])
 
     def step(_, inputs):
         environment, left, right = inputs
@@ -151,7 +185,7 @@ def _pair(strings: Strings, state: MPSState, environments: jax.Array) -> jax.Arr
     sites = [state.layout.site(string[0][0]) for string in strings]
     paulis = np.stack([np.stack([PAULIS[a] for _, a in string]) for string in strings])
     left, right = jnp.asarray(paulis, cores.dtype).swapaxes(0, 1)
-    return einsum("mzx,mwy,mxyzw->m", left, right, density[np.array(sites)])
+    return einsum("mzx,mwy,mxyzw->m", left, right, density[np.array(sites)]).real
 
 
 @dataclass(frozen=True)
@@ -171,8 +205,7 @@ class _Span:
     @classmethod
     def of(cls, string: PauliString, layout: Layout) -> "_Span":
         """Of a string that acts on two cores or more."""
-        sites = [layout.site(qubit) for qubit, _ in string]
-        low, high, last = min(sites), max(sites), layout.n_cores - 1
+        (low, high), last = _reach(string, layout), layout.n_cores - 1
         length = min(high, last - 1) - max(low, 1) + 1
         return cls(length, low == 0, high == last)
 
@@ -187,11 +220,11 @@ class _Span:
         if self.at_head:
             return 0
         inner = layout.n_cores - 2
-        low = min(layout.site(qubit) for qubit, _ in string) - 1
+        low = _reach(string, layout)[0] - 1
         return inner - self.length if self.at_tail else min(low, inner - self.length)
 
 
-def _carried(strings: Strings, state: MPSState, environments: jax.Array) -> jax.Array:
+def _carried(strings: Strings, state: MPSState, passed: Passed) -> jax.Array:
     """Strings over several cores, those with spans alike in one pass."""
     layout = state.layout
     spans = [_Span.of(string, layout) for string in strings]
@@ -201,11 +234,11 @@ def _carried(strings: Strings, state: MPSState, environments: jax.Array) -> jax.
     for i, span in enumerate(spans):
         kinds.setdefault(span, []).append(i)
     values = [
-        _carry(span, tuple(strings[i] for i in members), state, environments)
+        _carry(span, tuple(strings[i] for i in members), state, passed.environments)
         for span, members in kinds.items()
     ]
     order = np.argsort([i for members in kinds.values() for i in members])
-    return jnp.concatenate(values)[order]
+    return jnp.concatenate(values).real[order]
 
 
 def _carry(
@@ -283,7 +316,7 @@ def _at(strings: Strings, site: int, layout: Layout) -> Strings:
 
 def _applied(strings: Strings, layout: Layout, rows: jax.Array) -> jax.Array:
     """P rows, of shape (M, 2**(h+1), chi), for strings on the qubits of one end."""
-    flipped, phases = _action(strings, layout)
+    flipped, phases = _action(strings, 2 * layout.end, layout)
     # P |i> = phase[i] |f(i)> and f is its own inverse
     phases = np.take_along_axis(phases, flipped, axis=1)
     return jnp.asarray(phases, rows.dtype)[..., None] * rows[flipped]
@@ -304,12 +337,12 @@ def overlap(a: MPSState, b: MPSState) -> jax.Array:
 
 def entropy(state: MPSState, cut: int) -> jax.Array:
     """Von Neumann entropy in bits between qubits 0..cut-1 and the rest."""
-    return _entropy_of(_density(state, cut, left_environments(state)))
+    return _entropy_of(_density(state, cut, pass_over(state).environments))
 
 
 def entropies(state: MPSState) -> jax.Array:
     """The same at every cut 1..n-1, of shape (n-1,)."""
-    layout, environments = state.layout, left_environments(state)
+    layout, environments = state.layout, pass_over(state).environments
     head = range(1, layout.first + 1)
     tail = range(layout.last + 1, state.n_qubits)
 

@@ -11,14 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from tnqrnn.backends.base import Truncation
-from tnqrnn.backends.truncation import lq, save_factors, split
+from tnqrnn.backends.truncation import lq, save_factors, saved, split
 from tnqrnn.products import einsum, matmul
 
 
 def sweep(
     centre: jax.Array,
     cores: jax.Array,
-    gates: jax.Array | None,
+    gates: jax.Array,
     present: np.ndarray,
     cutoff: float,
     *,
@@ -33,8 +33,8 @@ def sweep(
         centre (complex array of shape (chi, 2**m, chi)): next to ``cores``.
         cores (complex array of shape (N, chi, 2, chi)): the cores it moves over, in
             chain order, isometric away from the centre.
-        gates (complex array of shape (N, 2**(m+1), 2**(m+1))): in bond order; ``None``
-            if no gate is present. Their first factor is the left qubit.
+        gates (complex array of shape (N, 2**(m+1), 2**(m+1))): in bond order. Their
+            first factor is the left qubit.
         present (boolean array of shape (N,)): static; a bond without a gate is passed
             without truncation, which takes m = 1.
         cutoff: see :func:`tnqrnn.backends.truncation.split`.
@@ -47,6 +47,7 @@ def sweep(
     chi = len(centre)
     if leftward:
         centre, cores = mirror(centre), mirror(cores)
+        gates = gates.reshape(-1, 2, 2, 2, 2).transpose(0, 2, 1, 4, 3).reshape(-1, 4, 4)
 
     def gated(centre, core, gate):
         theta = taken_in(centre, core)
@@ -55,29 +56,48 @@ def sweep(
         return rest, isometry, weight
 
     def passed(centre, core, gate):
-        isometry, rest = isometry_first(centre.reshape(2 * chi, chi))
-        moved = matmul(rest, core.reshape(chi, 2 * chi)).reshape(chi, 2, chi)
-        return moved, isometry.reshape(chi, 2, chi), jnp.zeros((), centre.real.dtype)
+        lower, rows = lq(centre.reshape(2 * chi, chi).T)
+        moved = matmul(lower.T, core.reshape(chi, 2 * chi)).reshape(chi, 2, chi)
+        return moved, rows.T.reshape(chi, 2, chi), jnp.zeros((), centre.real.dtype)
 
     @functools.partial(jax.checkpoint, policy=save_factors)
     def step(centre, inputs):
         core, gate, here = inputs
         if present.all():
             centre, *left = gated(centre, core, gate)
-        elif not present.any():
-            centre, *left = passed(centre, core, gate)
         else:
             centre, *left = jax.lax.cond(here, gated, passed, centre, core, gate)
-        return centre, left
+        return saved(centre), left
 
-    if gates is not None and leftward:
-        gates = gates.reshape(-1, 2, 2, 2, 2).transpose(0, 2, 1, 4, 3).reshape(-1, 4, 4)
     centre, (cores, weights) = jax.lax.scan(
         step, centre, (cores, gates, jnp.asarray(present)), reverse=leftward
     )
     if leftward:
         centre, cores = mirror(centre), mirror(cores)
-    return centre, cores, weights
+    return saved(centre), cores, weights
+
+
+def pass_left(centre: jax.Array, cores: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Moves the centre over N bonds to the left, without gates and without loss.
+
+    Args:
+        centre (complex array of shape (chi, 2, chi)): right of ``cores``.
+        cores (complex array of shape (N, chi, 2, chi)): the cores it moves over, in
+            chain order.
+
+    Returns:
+        the new centre, and the N right-isometric cores left behind in chain order.
+    """
+    chi = len(centre)
+
+    @functools.partial(jax.checkpoint, policy=save_factors)
+    def step(centre, core):
+        lower, rows = lq(centre.reshape(chi, 2 * chi))
+        moved = matmul(core.reshape(2 * chi, chi), lower)
+        return saved(moved.reshape(core.shape)), rows.reshape(core.shape)
+
+    centre, cores = jax.lax.scan(step, centre, cores, reverse=True)
+    return saved(centre), cores
 
 
 def taken_in(centre: jax.Array, core: jax.Array) -> jax.Array:
@@ -105,12 +125,6 @@ def split_off(
 def mirror(cores: jax.Array) -> jax.Array:
     """Cores of shape (..., left, 2, right) seen from the other end of the chain."""
     return jnp.swapaxes(cores, -1, -3)
-
-
-def isometry_first(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """``matrix = isometry rest``, the mirror image of ``lq``."""
-    lower, rows = lq(matrix.T)
-    return rows.T, lower.T
 
 
 def truncated_split(

@@ -34,7 +34,7 @@ from tnqrnn.backends.network_readout import (
 )
 from tnqrnn.backends.network_state import SIZES, NetworkState, block_matrices, cut
 from tnqrnn.backends.quimb_states import check_quimb
-from tnqrnn.checks import check_choice, check_int, check_memory, real_dtype
+from tnqrnn.checks import check_choice, check_int, check_memory
 from tnqrnn.circuits import (
     Ansatz,
     Observables,
@@ -135,11 +135,12 @@ class Network(AbstractBackend):
         self, ansatz: Ansatz, angles: ArrayLike, state: NetworkState
     ) -> NetworkState:
         check_same_qubits(ansatz, state.n_qubits)
-        angles = check_angles(ansatz, angles).astype(real_dtype(self.dtype))
+        angles = check_angles(ansatz, angles)
         blocks = cut(ansatz)
+        added = block_matrices(blocks, angles, self.dtype)
         matrices = tuple(
-            jnp.concatenate([old, block_matrices(blocks, k, angles, self.dtype)])
-            for k, old in zip(SIZES, state.matrices, strict=True)
+            jnp.concatenate([old, new])
+            for old, new in zip(state.matrices, added, strict=True)
         )
         layout = state.blocks + tuple(block.qubits for block in blocks)
         return NetworkState(matrices, state.start, state.n_qubits, layout, state.shape)

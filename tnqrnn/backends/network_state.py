@@ -12,7 +12,7 @@ from tnqrnn.backends.quimb_states import check_one_sample
 from tnqrnn.backends.statevector import fuse_for
 from tnqrnn.circuits import Ansatz
 from tnqrnn.circuits.fusion import Block, fuse
-from tnqrnn.circuits.unitaries import group_blocks, stacked_unitaries
+from tnqrnn.circuits.unitaries import Unitaries
 from tnqrnn.contraction.circuits import Side, Start, side
 from tnqrnn.contraction.cones import Blocks
 
@@ -95,19 +95,16 @@ def cut(ansatz: Ansatz) -> tuple[Block, ...]:
 
 
 def block_matrices(
-    blocks: Sequence[Block], n_qubits: int, angles: jax.Array, dtype: str
-) -> jax.Array:
-    """The matrices of a circuit's blocks on so many qubits, in order: (K, d, d)."""
-    chosen = tuple(block for block in blocks if len(block.qubits) == n_qubits)
-    if not chosen:
-        return jnp.zeros((0, 2**n_qubits, 2**n_qubits), dtype)
-    groups = group_blocks(chosen)
-    stacks = [
-        stacked_unitaries(tuple(chosen[i] for i in group), angles, dtype)
-        for group in groups
-    ]
-    order = np.argsort([i for group in groups for i in group])
-    return jnp.concatenate(stacks)[order]
+    blocks: Sequence[Block], angles: jax.Array, dtype: str
+) -> tuple[jax.Array, ...]:
+    """The matrices of a circuit's blocks, in order, by size: (K, d, d) for each."""
+    unitaries = Unitaries(blocks, angles, dtype)
+    found = []
+    for n_qubits in SIZES:
+        chosen = [block for block in blocks if len(block.qubits) == n_qubits]
+        none = jnp.zeros((0, 2**n_qubits, 2**n_qubits), dtype)
+        found.append(unitaries.stack(chosen, n_qubits) if chosen else none)
+    return tuple(found)
 
 
 def tensors(

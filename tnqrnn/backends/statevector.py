@@ -39,7 +39,7 @@ from tnqrnn.circuits import (
     parse_observables,
 )
 from tnqrnn.circuits.fusion import Block, fuse
-from tnqrnn.circuits.unitaries import block_unitaries
+from tnqrnn.circuits.unitaries import Unitaries
 from tnqrnn.products import matmul, on_accelerator, vdot
 
 if TYPE_CHECKING:
@@ -142,10 +142,9 @@ class Statevector(AbstractReversibleBackend):
         return max(SMALLEST_GROUP, AMPLITUDES_AT_ONCE // amplitudes)
 
     def operators(self, ansatz: Ansatz, angles: jax.Array) -> list[jax.Array]:
-        unitaries = block_unitaries(
-            fuse_for(ansatz), angles.astype(real_dtype(self.dtype)), self.dtype
-        )
-        return [as_parts(unitary) for unitary in unitaries]
+        blocks = fuse_for(ansatz)
+        unitaries = Unitaries(blocks, angles, self.dtype)
+        return [as_parts(unitaries[block]) for block in blocks]
 
     def apply(
         self, ansatz: Ansatz, operators: list[jax.Array], state: StatevectorState

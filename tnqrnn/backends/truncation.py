@@ -62,8 +62,8 @@ def save_factors(primitive: object, *args: object, **params: object) -> bool:
     return policy(primitive, *args, **params)
 
 
-def _saved(factor: jax.Array) -> jax.Array:
-    """Names a factor for policies: in parts, as JAX 0.10 cannot keep complex ones."""
+def saved(factor: jax.Array) -> jax.Array:
+    """Names an array for policies: in parts, as JAX 0.10 cannot keep complex ones."""
     real, imag = (checkpoint_name(part, FACTORS) for part in (factor.real, factor.imag))
     return jax.lax.complex(real, imag)
 
@@ -111,12 +111,12 @@ def _left_basis(theta: jax.Array) -> jax.Array:
     first reduced to its triangular factor, which has the same left vectors.
     """
     if on_accelerator():
-        return _saved(left_vectors(theta))
+        return saved(left_vectors(theta))
     p, q = theta.shape
     if q > p:
         theta = jnp.linalg.qr(theta.conj().T, mode="r").conj().T
     square = jnp.pad(theta, ((0, 0), (0, max(0, p - q))))
-    return _saved(jnp.linalg.svd(square, full_matrices=False)[0])
+    return saved(jnp.linalg.svd(square, full_matrices=False)[0])
 
 
 @split.defjvp
@@ -183,7 +183,7 @@ def lq(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 def _lq(matrix):
     basis, _ = jnp.linalg.qr(_rows_of_size_one(matrix).conj().T)
-    rows = _saved(basis.conj().T)
+    rows = saved(basis.conj().T)
     return matmul(matrix, rows.conj().T), rows
 
 
@@ -217,7 +217,7 @@ def _pseudo_inverse(matrix: jax.Array) -> jax.Array:
     resolved = values > _resolution(values)
     inverse = jnp.where(resolved, 1 / jnp.where(resolved, values, 1), 0)
     scaled = right.conj().T * inverse[None, :].astype(matrix.dtype)
-    return _saved(matmul(scaled, left.conj().T))
+    return saved(matmul(scaled, left.conj().T))
 
 
 def _svd(matrix: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:

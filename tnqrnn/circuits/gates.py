@@ -6,6 +6,7 @@ tensor factor, so basis states are ordered 00, 01, 10, 11; the first qubit of
 ``crx cry crz cz cnot`` is the control. Source: [nielsen2010], sections 4.2 and 4.3.
 """
 
+import functools
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -96,15 +97,54 @@ def gate_matrix(
     Returns:
         array of shape (..., 2**k, 2**k) for a k-qubit gate.
     """
-    spec = GATES[name]
-    if spec.generator is None or spec.projector_on is None:
-        return jnp.asarray(spec.matrix, dtype)
-    half = jnp.asarray(angle, real_dtype(dtype))[..., None, None] / 2
-    ndim = (1,) * (half.ndim - 2)
-    dim = 2**spec.n_qubits
-    parts = np.eye(dim) - spec.projector_on, spec.projector_on, -1j * spec.generator
-    constant, cosine, sine = (
-        jnp.asarray(part.reshape(*ndim, dim, dim), dtype) for part in parts
-    )
-    cos, sin = jnp.cos(half).astype(dtype), jnp.sin(half).astype(dtype)
-    return constant + cos * cosine + sin * sine
+    n_qubits = GATES[name].n_qubits
+    angles = jnp.asarray(0 if angle is None else angle, real_dtype(dtype))
+    matrices = gate_matrices((name,), n_qubits, angles.ravel(), dtype)
+    return matrices.reshape(*angles.shape, 2**n_qubits, 2**n_qubits)
+
+
+def gate_matrices(
+    names: tuple[str | None, ...], n_qubits: int, angles: jax.Array, dtype: str
+) -> jax.Array:
+    """The matrices of N gates of one size, by the same few operations.
+
+    Args:
+        names: keys of :data:`GATES`, one for all or N; ``None`` is the identity.
+        n_qubits: k, on which each of them acts.
+        angles (real array of shape (N,)): radians, any number for a fixed gate.
+        dtype: complex type of the result.
+
+    Returns:
+        array of shape (N, 2**k, 2**k).
+    """
+    half = angles[:, None, None] / 2
+    cos, sin = jnp.cos(half), jnp.sin(half)
+    parts = []
+    for constant, cosine, sine in _terms(names, n_qubits):
+        part = jnp.asarray(constant, half.dtype)
+        for coefficient, function in ((cosine, cos), (sine, sin)):
+            if coefficient.any():
+                part = part + function * jnp.asarray(coefficient, half.dtype)
+        parts.append(jnp.broadcast_to(part, (len(angles), *constant.shape[1:])))
+    return jax.lax.complex(*parts)
+
+
+@functools.lru_cache(maxsize=256)
+def _terms(names: tuple[str | None, ...], n_qubits: int) -> np.ndarray:
+    """Gates as ``constant + cos(t/2) cosine + sin(t/2) sine``.
+
+    Returns:
+        the three, first their real and then their imaginary parts:
+        (2, 3, N, 2**k, 2**k).
+    """
+    eye = np.eye(2**n_qubits)
+    terms = []
+    for spec in (None if name is None else GATES[name] for name in names):
+        if spec is None or spec.generator is None or spec.projector_on is None:
+            fixed = eye if spec is None else spec.matrix
+            terms.append([fixed, 0 * eye, 0 * eye])
+        else:
+            on = spec.projector_on
+            terms.append([eye - on, on, -1j * spec.generator])
+    array = np.array(terms, complex).swapaxes(0, 1)
+    return np.stack([array.real, array.imag])
