@@ -67,14 +67,14 @@ def sweep(
             centre, *left = gated(centre, core, gate)
         else:
             centre, *left = jax.lax.cond(here, gated, passed, centre, core, gate)
-        return saved(centre), left
+        return centre, left
 
     centre, (cores, weights) = jax.lax.scan(
         step, centre, (cores, gates, jnp.asarray(present)), reverse=leftward
     )
     if leftward:
         centre, cores = mirror(centre), mirror(cores)
-    return saved(centre), cores, weights
+    return centre, cores, weights
 
 
 def pass_left(centre: jax.Array, cores: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -92,7 +92,7 @@ def split(
 def _split(theta, max_bond, cutoff):
     """The value of :func:`split`, then the whole basis, its rows, norms and mask."""
     basis = _left_basis(theta)
-    rows = matmul(basis.conj().T, theta)
+    rows = saved(matmul(basis.conj().T, theta))
     weights = jnp.sum(rows.real**2 + rows.imag**2, axis=1)
     norms = jnp.sqrt(weights)
     keep = jnp.arange(len(weights)) < max_bond
