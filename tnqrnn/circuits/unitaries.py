@@ -35,19 +35,17 @@ class Unitaries:
     def __init__(self, blocks: Iterable[Block], angles: jax.Array, dtype: str) -> None:
         self._dtype = dtype
         self._groups = group_blocks(tuple(dict.fromkeys(blocks)))
+        self._group_of = {
+            block: i for i, group in enumerate(self._groups) for block in group
+        }
         templates = [template_of(group) for group in self._groups]
         moves = [moves_of(template.slots) for template in templates]
-        matrices = iter(
-            matrices_of(
-                [
-                    (move, template.gates)
-                    for template, some in zip(templates, moves, strict=True)
-                    for move in some
-                ],
-                angles,
-                dtype,
-            )
-        )
+        chosen = [
+            (move, template.gates)
+            for template, some in zip(templates, moves, strict=True)
+            for move in some
+        ]
+        matrices = iter(matrices_of(chosen, angles, dtype))
         self._stacks = [
             _product_of(
                 [(move.places, next(matrices)) for move in some], len(group[0].qubits)
@@ -67,17 +65,14 @@ class Unitaries:
     def stack(self, blocks: Sequence[Block | None], n_qubits: int) -> jax.Array:
         """The matrices of N >= 1 blocks on k qubits each, (N, 2**k, 2**k).
 
-        ``None`` is the identity. No operation is made for a block alone.
+        ``None`` is the identity. The number of operations does not depend on N.
         """
-        used = [
-            (group, stack)
-            for group, stack in zip(self._groups, self._stacks, strict=True)
-            if any(block in group for block in blocks)
-        ]
-        every = [*(block for group, _ in used for block in group), None]
+        used = sorted({self._group_of[block] for block in blocks if block is not None})
+        every = [*(block for i in used for block in self._groups[i]), None]
+        row = {block: i for i, block in enumerate(every)}
         eye = jnp.eye(2**n_qubits, dtype=self._dtype)[None]
-        stacked = jnp.concatenate([*(stack for _, stack in used), eye])
-        index = [every.index(block) for block in blocks]
+        stacked = jnp.concatenate([*(self._stacks[i] for i in used), eye])
+        index = [row[block] for block in blocks]
         start, stop = index[0], index[0] + len(index)
         if index == list(range(start, stop)):
             return stacked[start:stop]
