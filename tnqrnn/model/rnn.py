@@ -1,8 +1,8 @@
 """The loop over time, and three ways to take its gradient.
 
 ``reversible`` undoes the circuit step by step on the way back, so that one state is
-held for any T. ``checkpoint`` keeps each step's carry and the factors of an MPS's
-truncations, which are small and costly, and computes the rest again.
+held for any T. ``checkpoint`` keeps each step's carry and what an MPS's sweeps found,
+factors, rows and centres, and computes the rest again.
 ``store`` keeps everything.
 
 Weight gradients are not accumulated inside the reversible loop: it emits dL/d(theta_t)
