@@ -295,9 +295,11 @@ def draw(results: dict, options: Options) -> Path:
             panel.legend(frameon=False, fontsize=8)
     panels[0, 0].set_ylabel("seconds a gradient")
     panels[1, 0].set_ylabel("seconds to the first gradient")
-    bars = f"bars span {options.rounds} processes"
-    if options.rounds == 1:
-        bars = "medians of one process each"
+    counts = sorted({len(runs) for runs in results["runs"].values()})
+    many = (
+        "one process" if counts[-1] == 1 else f"{counts[0]} to {counts[-1]} processes"
+    )
+    bars = f"medians of {many}, which bars span"
     where = gradient_step.device(results, options)
     figure.suptitle(
         f"chain, batch {options.batch}, {where}\n{bars}; crosses: the gradient is not "
