@@ -54,6 +54,21 @@ def built(tnqrnn):
     return done.stdout.splitlines()
 
 
+def test_a_reader_that_stops_early_is_no_error_of_ours():
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "tnqrnn", "plan", "list"],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 def test_build_list_and_build_again(tnqrnn, plans, built):
     assert built and all(line.endswith("  new") for line in built)
     assert len(list(plans.glob("*.json"))) == len(built)

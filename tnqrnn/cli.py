@@ -1,5 +1,6 @@
 """The command ``tnqrnn``: one subcommand a function."""
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -17,7 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: its words; those of this process unless given.
 
     Returns:
-        the exit code: 2 for an argument that is refused.
+        the exit code: 2 for an argument that is refused, 1 where what reads the output
+        stops before its end, as ``head`` does.
     """
     plan = tyro.extras.SubcommandApp()
     plan.command(name="build")(plan_command.build)
@@ -29,7 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.command(doctor)
     commands.command(plan, name="plan")
     try:
-        return commands.cli(prog="tnqrnn", args=arguments)
+        code = commands.cli(prog="tnqrnn", args=arguments)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Python flushes once more when it ends, which must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (ValueError, RecordError) as error:
         print(f"tnqrnn: {error}", file=sys.stderr)
         return 2
