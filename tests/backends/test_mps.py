@@ -12,6 +12,7 @@ import pytest
 import references
 from jax.interpreters import ad
 from numpy_mps import NumpyMPS
+from plain_squares import qr_of_plain_squares
 from tolerances import EXACT, FINITE_DIFFERENCE
 
 import tnqrnn as tq
@@ -276,27 +277,45 @@ def test_gradient_of_the_truncated_loss(rng):
     assert abs(actual - expected) <= FINITE_DIFFERENCE * abs(expected)
 
 
+def gradient_and_loss_of_fidelity(cell, xs, backend):
+    """A cell's gradient on a backend as one vector, and log-fidelities at the end."""
+    params, static = eqx.partition(cell.with_backend(backend), eqx.is_array)
+
+    def loss(params):
+        rollout = tq.unroll(eqx.combine(params, static), xs, gradient="checkpoint")
+        lost = rollout.truncation.log_fidelity[..., -1]
+        return jnp.mean(jnp.sin(rollout.readouts)), lost
+
+    gradient, lost = jax.jit(jax.grad(loss, has_aux=True))(params)
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(gradient)]), lost
+
+
 def test_tiny_schmidt_values_amplify_no_rounding(rng):
     """Near the identity hardly anything is lost, and the gradient is the exact one."""
     cell = tq.QRNNCell(8, tq.hardware_efficient(8), key=jax.random.key(0))
     xs = jnp.asarray(rng.normal(size=(8, 8)))
-
-    def gradient(backend):
-        params, static = eqx.partition(cell.with_backend(backend), eqx.is_array)
-
-        def loss(params):
-            rollout = tq.unroll(eqx.combine(params, static), xs, gradient="checkpoint")
-            return jnp.mean(jnp.sin(rollout.readouts)), rollout.truncation.log_fidelity
-
-        gradient, lost = jax.jit(jax.grad(loss, has_aux=True))(params)
-        flat = [np.ravel(leaf) for leaf in jax.tree.leaves(gradient)]
-        return np.concatenate(flat), lost[-1]
-
-    actual, lost = gradient(tq.MPS(4, dtype="complex128"))
-    expected, _ = gradient(tq.Statevector("complex128"))
+    backends = tq.MPS(4, dtype="complex128"), tq.Statevector("complex128")
+    (actual, lost), (expected, _) = (
+        gradient_and_loss_of_fidelity(cell, xs, backend) for backend in backends
+    )
     assert -1e-15 < lost < 0
     error = np.linalg.norm(actual - expected) / np.linalg.norm(expected)
     assert error < 1e-11
+
+
+def test_tiny_columns_leave_a_gradient_finite(rng, algorithms, monkeypatch):
+    """Null vectors are rounding times rounding: float32 has no room for squares."""
+    if algorithms == "accelerator":
+        monkeypatch.setattr(jnp.linalg, "qr", qr_of_plain_squares)
+    cell = tq.QRNNCell(8, tq.hardware_efficient(10), key=jax.random.key(0))
+    xs = jnp.asarray(rng.normal(size=(8, 4, 8)), "float32")
+    backends = tq.MPS(8), tq.Statevector()
+    (actual, lost), (expected, _) = (
+        gradient_and_loss_of_fidelity(cell, xs, backend) for backend in backends
+    )
+    assert np.all(np.abs(lost) < 1e-6)
+    error = np.linalg.norm(actual - expected) / np.linalg.norm(expected)
+    assert error < 1e-5
 
 
 @pytest.mark.parametrize("max_bond", [1, 2, 3, 4, 5, 7])

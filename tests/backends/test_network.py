@@ -240,8 +240,8 @@ def test_a_missing_plan_names_the_command_that_makes_it(own_cache, observables):
     xs = make_inputs("complex64", 2, 3)
     with pytest.raises(PlanNotFoundError, match="got 'never'") as refused:
         tq.unroll(cell, xs)
-    command = str(refused.value).split("Make it with: ")[1]
-    assert "--topology ring --n-steps 1" in command
+    command, hint = str(refused.value).split("Make it with: ")[1].splitlines()
+    assert "--topology ring --n-steps 1" in command and "all steps" in hint
     command = command.replace("--n-steps 1", "--n-steps 2")
     done = subprocess.run(
         [sys.executable, "-m", *shlex.split(command)],

@@ -125,7 +125,10 @@ def network_geometries(
 
 
 def plan_command(strings: tuple[PauliString, ...], state: NetworkState) -> str:
-    """The command that makes the plans of a state's readouts."""
+    """The command that makes the plans of a state's readouts, and a hint on a new line.
+
+    How many steps a whole sequence has is not known when one is read.
+    """
     n, blocks = state.n_qubits, state.blocks
     for topology, n_layers in itertools.product(TOPOLOGIES, range(1, 9)):
         step = _layout(hardware_efficient(n, n_layers, topology=topology))
@@ -136,7 +139,8 @@ def plan_command(strings: tuple[PauliString, ...], state: NetworkState) -> str:
             read = named[0] if named else f"'{','.join(words)}'"
             return (
                 f"tnqrnn plan build --n-qubits {n} --n-layers {n_layers} --topology "
-                f"{topology} --n-steps {n_steps} --observables {read}"
+                f"{topology} --n-steps {n_steps} --observables {read}\n"
+                "With the length of a sequence as --n-steps it makes those of all steps."
             )
     return SEARCH_ONCE
 
