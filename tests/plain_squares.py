@@ -26,7 +26,7 @@ def qr_of_plain_squares(
         below = jnp.where(places > j, rest[:, j], 0)
         square = jnp.sum(below.real**2 + below.imag**2)
         norm = jnp.sqrt(square + diagonal.real**2 + diagonal.imag**2)
-        image = jnp.where(diagonal.real < 0, norm, -norm)
+        image = jnp.where(diagonal.real < 0, norm, -norm).astype(matrix.dtype)
         done = (square == 0) & (diagonal.imag == 0)
         factor = jnp.where(done, 0, (image - diagonal) / image)
         mirror = jnp.where(done, 0, below / (diagonal - image)).at[j].set(1)
