@@ -140,7 +140,7 @@ def plan_command(strings: tuple[PauliString, ...], state: NetworkState) -> str:
             return (
                 f"tnqrnn plan build --n-qubits {n} --n-layers {n_layers} --topology "
                 f"{topology} --n-steps {n_steps} --observables {read}\n"
-                "With the length of a sequence as --n-steps it makes those of all steps."
+                "With a sequence's length as --n-steps it makes those of all steps."
             )
     return SEARCH_ONCE
 
