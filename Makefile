@@ -9,9 +9,16 @@ PEERS := .venv-peers
 SOURCES := tnqrnn studies benchmarks tests
 
 # One thread a process: the tests run in WORKERS processes side by side.
-TEST_ENV := MPLBACKEND=Agg PYTHONHASHSEED=0 OMP_NUM_THREADS=1 \
-  XLA_FLAGS="--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-PYTEST := $(TEST_ENV) $(BIN)/python -m pytest
+TEST_ENV := MPLBACKEND=Agg PYTHONHASHSEED=0 OMP_NUM_THREADS=1
+THREADS := --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1
+PYTEST := $(TEST_ENV) XLA_FLAGS="$(THREADS)" $(BIN)/python -m pytest
+SIDE_BY_SIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+# Most of the suite's time is XLA's compiler. These files run programs compiled as users
+# compile them, the others are compiled in a third of the time.
+AS_USERS := tests/backends/test_conformance.py tests/test_readme.py tests/test_studies.py
+QUICKLY := $(TEST_ENV) JAX_DISABLE_MOST_OPTIMIZATIONS=1 \
+  XLA_FLAGS="--xla_cpu_use_fusion_emitters=false $(THREADS)" $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help setup peers study test test-long lint format type doctest pytest bench clean
@@ -43,11 +50,11 @@ study: $(READY)  ## accuracy against qubits and backend on real digits (ARGS="--
 test: lint type doctest pytest  ## all that CI runs
 
 pytest: $(READY)
-	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not long"
+	$(PYTEST) -n $(WORKERS) --dist worksteal -m "not long" $(AS_USERS)
+	$(QUICKLY) $(SIDE_BY_SIDE) -m "not long" --durations 20 $(AS_USERS:%=--ignore=%)
 
 test-long: $(READY)  ## longer searches of the same properties
-	HYPOTHESIS_PROFILE=long $(PYTEST) -n $(WORKERS) --dist loadfile --timeout 3600 \
-	  -m "long or hypothesis"
+	HYPOTHESIS_PROFILE=long $(PYTEST) $(SIDE_BY_SIDE) --timeout 3600 -m "long or hypothesis"
 
 lint: $(READY)  ## style and format, nothing is changed
 	$(BIN)/ruff check $(SOURCES)

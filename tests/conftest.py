@@ -20,9 +20,6 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_enable_compilation_cache", False)
 jax.config.update("jax_num_cpu_devices", 2)  # for tnqrnn.batch_over_devices
-# Most of the suite's time is LLVM's. What runs as a user runs it, studies and docs in
-# processes of their own and files that use `optimized`, is compiled in full.
-jax.config.update("jax_disable_most_optimizations", True)
 matplotlib.use("Agg")
 
 # A first example compiles its program, so time says nothing about an example.
@@ -79,16 +76,6 @@ def _bounded_memory() -> Iterator[None]:
         _tests_since_clearing = 0
         jax.clear_caches()
         gc.collect()
-
-
-@pytest.fixture(scope="module")
-def optimized() -> Iterator[None]:
-    """Compiles programs in full, as users do."""
-    jax.clear_caches()
-    jax.config.update("jax_disable_most_optimizations", False)
-    yield
-    jax.config.update("jax_disable_most_optimizations", True)
-    jax.clear_caches()
 
 
 @pytest.fixture

@@ -20,8 +20,6 @@ import tnqrnn as tq
 from tnqrnn import testing
 from tnqrnn.circuits import TOPOLOGIES
 
-pytestmark = pytest.mark.usefixtures("optimized")
-
 EXACT_ONLY = {
     "statevector": lambda dtype: tq.Statevector(dtype),
     "mps-8": lambda dtype: tq.MPS(8, dtype=dtype),

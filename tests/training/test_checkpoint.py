@@ -92,7 +92,6 @@ run_of_six({kind!r}, {str(tmp_path)!r})
     here = Path(__file__).parent
     environment = os.environ | {
         "JAX_ENABLE_X64": "1",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # as here: equal to the last bit
         "PYTHONPATH": os.pathsep.join([str(here), str(here.parent), *sys.path]),
     }
     command = [sys.executable, "-c", program]
