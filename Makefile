@@ -15,7 +15,7 @@ PYTEST := $(TEST_ENV) XLA_FLAGS="$(THREADS)" $(BIN)/python -m pytest
 SIDE_BY_SIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # Most of the suite's time is XLA's compiler. These files run programs compiled as users
-# compile them, the others are compiled in a third of the time.
+# compile them, the others are compiled sooner, by other emitters and hardly optimised.
 AS_USERS := tests/backends/test_conformance.py tests/test_readme.py tests/test_studies.py
 QUICKLY := $(TEST_ENV) JAX_DISABLE_MOST_OPTIMIZATIONS=1 \
   XLA_FLAGS="--xla_cpu_use_fusion_emitters=false $(THREADS)" $(BIN)/python -m pytest
@@ -70,11 +70,11 @@ type: $(READY)  ## check the types
 doctest: $(READY)  ## run the examples in docstrings, docs/ and README.md
 	$(PYTEST) -q --doctest-modules --doctest-glob="*.md" tnqrnn docs README.md
 
-# Those that need no other library; `make peers` comes before gradient_ and mps_step.py.
+# Short ones that need no other library; `make peers` comes before gradient_ and mps_step.py.
 BENCHMARKS := benchmarks/backends.py benchmarks/engine_rate.py benchmarks/mps_compile.py \
   benchmarks/network_step.py benchmarks/observables.py
 
-bench: $(READY)  ## run every benchmark of this library alone, each prints its table
+bench: $(READY)  ## run the short benchmarks of this library alone, each prints its table
 	set -e; for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python $$script; done
 
 clean:  ## remove the virtual environment and every cache (not runs/)
