@@ -13,8 +13,9 @@ import matplotlib
 import numpy as np
 import pytest
 
-# What results rely on is set here, how programs are compiled in the Makefile. 64-bit mode is needed for
-# complex128; the other two turn silent broadcasting and silent casts into errors.
+# What results rely on is set here, how programs are compiled in the Makefile. 64-bit
+# mode is needed for complex128; the other two turn silent broadcasting and silent casts
+# into errors.
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
