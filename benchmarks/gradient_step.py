@@ -202,10 +202,14 @@ def measure(options: Options) -> dict:
 
 
 def read(file: Path) -> dict:
-    """The results of earlier calls, or an empty set of results of this machine."""
+    """The results of earlier calls, or an empty set; ends on another machine's."""
     file.parent.mkdir(parents=True, exist_ok=True)
     results = json.loads(file.read_text()) if file.exists() else {}
-    results["machine"] = {"processor": processor_name(), "dtype": "complex64"}
+    here = {"processor": processor_name(), "dtype": "complex64"}
+    made_on = results.setdefault("machine", here)
+    if made_on != here:
+        there, name = made_on["processor"], here["processor"]
+        sys.exit(f"out must hold results of {name}, got {there}: choose another.")
     for kind in ("runs", "left_out"):
         results.setdefault(kind, {})
     return results
@@ -319,11 +323,8 @@ def draw(results: dict, options: Options) -> Path:
     first = np.atleast_1d(panels)[0]
     first.set_ylabel("seconds a gradient")
     first.legend(frameon=False, fontsize=8)
-    bars = f"bars span {options.rounds} processes"
-    if options.rounds == 1:
-        bars = "medians of one process each"
     title = f"{options.topology}, batch {options.batch}, {device(results, options)}"
-    figure.suptitle(f"{title}; {bars}", fontsize=9)
+    figure.suptitle(f"{title}\n{what_lines_are(results)}", fontsize=9)
     figure.tight_layout()
     path = options.out / "gradient_step.png"
     figure.savefig(path, dpi=150)
@@ -337,6 +338,16 @@ def device(results: dict, options: Any) -> str:
     if options.platform == "cpu":
         names = {f"{options.cores} core(s) of {machine['processor']}"}
     return f"{machine['dtype']}, {', '.join(sorted(names))}"
+
+
+def what_lines_are(results: dict) -> str:
+    """Medians of how many processes, which the bars span."""
+    counts = [len(runs) for runs in results["runs"].values()]
+    least, most = min(counts), max(counts)
+    if most == 1:
+        return "one process each"
+    number = f"{most}" if least == most else f"{least} to {most}"
+    return f"medians of {number} processes, which bars span"
 
 
 def draw_line(panel: Axes, points: list[tuple[int, list[float]]], **style: Any) -> None:

@@ -295,10 +295,7 @@ def draw(results: dict, options: Options) -> Path:
             panel.legend(frameon=False, fontsize=8)
     panels[0, 0].set_ylabel("seconds a gradient")
     panels[1, 0].set_ylabel("seconds to the first gradient")
-    counts = [len(runs) for runs in results["runs"].values()]
-    bars = f"medians of {min(counts)} to {max(counts)} processes, which bars span"
-    if min(counts) == max(counts):
-        bars = f"medians of {counts[0]} process(es), which bars span"
+    bars = gradient_step.what_lines_are(results)
     where = gradient_step.device(results, options)
     figure.suptitle(
         f"chain, batch {options.batch}, {where}\n{bars}; crosses: the gradient is not "

@@ -27,10 +27,12 @@ from tnqrnn.study import (
     Column,
     Groups,
     Study,
+    max_bond,
     plot_against_axis,
     plot_against_index,
     publish,
     replaced,
+    representation_label,
     summary_table,
     usable_cores,
 )
@@ -122,8 +124,8 @@ def build(
     model = tq.SequenceClassifier(cell, task.n_classes, gradient=mode, key=keys[1])
     if name.startswith("statevector"):
         return model
-    if name.startswith("mps-"):
-        return model.with_backend(tq.MPS(int(name.removeprefix("mps-"))))
+    if chi := max_bond(name):
+        return model.with_backend(tq.MPS(chi))
     hidden_size = tq.cells.matched_hidden_size(
         name,
         input_size=size,
@@ -179,13 +181,6 @@ def run(point: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
     return metrics
 
 
-def label(model: str) -> str:
-    """A model's name in legends."""
-    if model.startswith("mps-"):
-        return f"MPS, χ = {model.removeprefix('mps-')}"
-    return {"statevector": "Statevector (exact)"}.get(model, model.upper())
-
-
 COLUMNS = (
     Column("test_accuracy", "test accuracy, %", 100, ".1f"),
     Column("double_bond_minus_own_accuracy", "2χ − own, %", 100, ".1f"),
@@ -204,7 +199,8 @@ def draw(dataset: Any) -> list[Chart]:
     models = dataset["model"].values.tolist()
     classical = [model for model in models if model in tq.cells.KINDS]
     drawn = [model for model in models if model != CHECKPOINTED]  # equal to mps-16
-    groups = Groups("model", {m: label(m) for m in drawn}, references=classical)
+    labels = {model: representation_label(model) for model in drawn}
+    groups = Groups("model", labels, references=classical)
     by_qubits = functools.partial(
         plot_against_axis, dataset, x="n_qubits", groups=groups, over="seed"
     )

@@ -25,17 +25,14 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 import xarray as xr
+from representation_cost_charts import draw
 
 import tnqrnn as tq
 from tnqrnn.study import (
-    Chart,
     Column,
-    Curve,
-    Groups,
-    Mark,
     Study,
+    max_bond,
     mean_interval,
-    plot_against_axis,
     publish,
     replaced,
     summary_table,
@@ -47,8 +44,6 @@ from tnqrnn.study.costs import (
     Measurement,
     crossing,
     fit_costs,
-    interpolate_seconds,
-    predict_bytes,
 )
 from tnqrnn.study.differences import flat, infidelity, relative_error
 from tnqrnn.study.probes import Probes, measure_probes, median_seconds
@@ -108,11 +103,6 @@ class Programs(NamedTuple):
     compile_seconds: float
     temp_bytes: int
     other_temp_bytes: dict[str, int]
-
-
-def max_bond(name: str) -> int | None:
-    """Chi of a backend's name; ``None`` for exact states."""
-    return None if name == "statevector" else int(name.removeprefix("mps-"))
 
 
 def make_cell(name: str, n_qubits: int, seed: int) -> tq.QRNNCell:
@@ -313,137 +303,6 @@ def describe(model: CostModel) -> str:
     return "\n".join(lines)
 
 
-def label(backend: str) -> str:
-    """A backend's name in legends."""
-    chi = max_bond(backend)
-    return "Statevector (exact)" if chi is None else f"MPS, χ = {chi}"
-
-
-def seconds_curves(model: CostModel, dataset: xr.Dataset) -> dict[str, Curve]:
-    """The fitted seconds of each backend, exact states as far as stars lie on them."""
-    last = max([mark.x for mark in crossing_marks(model, dataset)], default=0)
-    curves = {}
-    for backend, sizes in measured_sizes(dataset).items():
-        chi = max_bond(backend)
-        end = sizes[-1] if chi else max(last, sizes[-1])
-        at = np.linspace(sizes[0], end, 100)
-        curves[backend] = Curve(at, [seconds_at(model, n, chi) for n in at])
-    return curves
-
-
-def crossing_marks(model: CostModel, dataset: xr.Dataset) -> list[Mark]:
-    """A star where an MPS becomes faster, if that is among the sizes of the study."""
-    most = dataset["n_qubits"].values.max()
-    return [
-        Mark(f"mps-{chi}", n, seconds_at(model, n, int(chi)), f"n = {n:.1f}")
-        for chi, (n, _, _) in model.crossings.items()
-        if n <= most
-    ]
-
-
-def seconds_at(model: CostModel, n: float, chi: int | None) -> float:
-    """Fitted seconds of a gradient of the study's T and B, between integers n."""
-    samples = model.origin["n_steps"] * model.origin["batch"]
-    return interpolate_seconds(model, n, chi, samples)
-
-
-def bytes_curves(model: CostModel, dataset: xr.Dataset) -> dict[str, Curve]:
-    """The fitted bytes of each backend at the measured numbers of qubits."""
-    size = (model.origin["n_steps"], model.origin["batch"])
-    curves = {}
-    for backend, sizes in measured_sizes(dataset).items():
-        at = [Configuration(n, max_bond(backend), *size) for n in sizes]
-        curves[backend] = Curve(sizes, [predict_bytes(model, one) for one in at])
-    return curves
-
-
-def measured_sizes(dataset: xr.Dataset) -> dict[str, list[int]]:
-    """Numbers of qubits that each backend was measured at."""
-    found = dataset["seconds"].notnull().any("seed").transpose("backend", "n_qubits")
-    sizes = dataset["n_qubits"].values
-    return {
-        name: sizes[here].tolist()
-        for name, here in zip(dataset["backend"].values, found.values, strict=True)
-    }
-
-
-def draw(dataset: xr.Dataset, model: CostModel) -> list[Chart]:
-    """The study's figures, from dataset and model."""
-    names = dataset["backend"].values.tolist()
-    by_qubits = functools.partial(
-        plot_against_axis,
-        x="n_qubits",
-        groups=Groups("backend", {name: label(name) for name in names}),
-        over="seed",
-        log=True,
-        log_x=True,
-    )
-    size = f"T = {model.origin['n_steps']}, batch {model.origin['batch']}, complex64"
-    charts = [
-        by_qubits(
-            dataset,
-            "seconds",
-            title="Time of a gradient",
-            caption=f"{size}, one thread. Lines: the fitted model. Stars: an MPS "
-            "becomes faster than exact states.",
-            labels=("qubits n", "seconds a gradient"),
-            curves=seconds_curves(model, dataset),
-            marks=crossing_marks(model, dataset),
-        ),
-        by_qubits(
-            dataset,
-            "temp_bytes",
-            title="Memory of a gradient",
-            caption=f"{size}; beside arguments and results, by XLA's own analysis. "
-            "Lines: the fitted model.",
-            labels=("qubits n", "MiB"),
-            scale=2**-20,
-            curves=bytes_curves(model, dataset),
-        ),
-    ]
-    sizes = dataset["readout_error_scrambling"].notnull().any(["backend", "seed"])
-    compared = dataset.isel(n_qubits=np.flatnonzero(sizes))
-    return charts + [
-        by_qubits(
-            compared,
-            f"{metric}_{start}",
-            title=f"{title}, {start.replace('_', ' ')}",
-            caption=f"Against exact states in complex128 with the same weights. {more}",
-            labels=("qubits n", axis),
-        )
-        for start in reversed(STARTS)
-        for metric, title, axis, more in ERRORS
-        if (compared[f"{metric}_{start}"] > 0).any()
-    ]
-
-
-ERRORS = (
-    (
-        "readout_error",
-        "Error of the readouts",
-        "largest |Δz|",
-        "Largest over samples, steps and readouts.",
-    ),
-    (
-        "gradient_error",
-        "Error of the gradient",
-        "‖Δg‖ / ‖g‖",
-        "Norm over all weights.",
-    ),
-    (
-        "infidelity",
-        "Infidelity of the last state",
-        "1 − fidelity",
-        "Mean over the batch.",
-    ),
-    (
-        "estimated_infidelity",
-        "Infidelity as the MPS estimates it",
-        "1 − exp(Σ ln kept weight)",
-        "Mean over the batch; runs that truncate nothing lie at 0 and are not drawn.",
-    ),
-)
-
 COLUMNS = (
     Column("seconds", "gradient, ms", 1e3, ".2f"),
     Column("cpu_share", "of it computing, %", 100, ".0f", interval=False),
@@ -501,7 +360,7 @@ def main(arguments: Arguments) -> int:
         summary=f"{__doc__.splitlines()[0]}\n{describe(model)}",
         table=table,
         table_caption=caption,
-        charts=draw(dataset, model),
+        charts=draw(dataset, model, reversed(STARTS)),
     )
     print(f"\n{table}\n\n{caption}\n\n{describe(model)}\nReport: {report}")
     return 0

@@ -168,6 +168,10 @@ def test_the_table_of_the_mps_step(
     mps_step.main(dataclasses.replace(options, qubits=(), peers=()))
     assert not calls
 
+    monkeypatch.setattr(gradient_step, "processor_name", lambda: "another")
+    with pytest.raises(SystemExit, match="out must hold results of another, got"):
+        mps_step.main(options)
+
 
 @pytest.mark.parametrize("before", [0, 2, 5])
 def test_variants_of_the_engine_agree(benchmarks_importable, before):

@@ -28,9 +28,9 @@ SECONDS = {
     "statevector": {"T B": 2e-6, "T B n": 3e-6, "T B 2^n": 5e-8},
     "mps": {
         "T B n": 4e-6,
-        "T B bonds": 1e-5,
-        "T B bonds chi^2": 2e-7,
-        "T B bonds chi^3": 3e-8,
+        "T B cores": 1e-5,
+        "T B cores chi^2": 2e-7,
+        "T B cores chi^3": 3e-8,
     },
 }
 BYTES = {
@@ -45,8 +45,8 @@ BYTES = {
     "mps": {
         "B n": 200.0,
         "T B n": 50.0,
-        "B bonds chi^2": 90.0,
-        "T B bonds chi^2": 20.0,
+        "B cores chi^2": 90.0,
+        "T B cores chi^2": 20.0,
     },
 }
 SIZES = [

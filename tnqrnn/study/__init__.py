@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tnqrnn.study.execution import usable_cores, use_one_thread
 from tnqrnn.study.points import grid_points, replaced
+from tnqrnn.study.representations import max_bond, representation_label
 from tnqrnn.study.study import Outcome, Study
 
 if TYPE_CHECKING:
@@ -42,12 +43,14 @@ __all__ = [
     "grid_points",
     "interval_words",
     "log_slope",
+    "max_bond",
     "mean_interval",
     "plot_against_axis",
     "plot_against_index",
     "plot_points",
     "publish",
     "replaced",
+    "representation_label",
     "save_dataset",
     "summary_table",
     "to_dataset",

@@ -1,9 +1,9 @@
 """What a gradient costs: terms, their fit to measurements, and predictions.
 
 Seconds and bytes of one gradient are sums of terms with coefficients >= 0. T is the
-sequence length, B the batch, ``bonds`` the n - 1 - 2h bonds of an MPS that are ever
-split, h = floor(log2 chi). Of a batch of exact states, ``group`` samples are rolled out
-together and ``moved`` of them at once.
+sequence length, B the batch, ``cores`` the n - 2h cores of an MPS, h = floor(log2 chi).
+Of a batch of exact states, ``group`` samples are rolled out together and ``moved`` of
+them at once.
 
 Coefficients belong to one circuit (two layers of RY, RZ and a CRX chain, all 3n
 readouts, a controller of 64 units), to complex64 and to one thread of a CPU; complex128
@@ -164,12 +164,12 @@ def seconds_terms(n: float, chi: int | None, samples: int = 1) -> dict[str, floa
     """
     if chi is None:
         return {"T B": samples, "T B n": samples * n, "T B 2^n": samples * 2.0**n}
-    splits = samples * _bonds(n, chi)
+    cores = samples * _cores(n, chi)
     return {
         "T B n": samples * n,
-        "T B bonds": splits,
-        "T B bonds chi^2": splits * chi**2,
-        "T B bonds chi^3": splits * chi**3,
+        "T B cores": cores,
+        "T B cores chi^2": cores * chi**2,
+        "T B cores chi^3": cores * chi**3,
     }
 
 
@@ -188,12 +188,12 @@ def bytes_terms(configuration: Configuration) -> dict[str, float]:
             "group 2^n": group * 2.0**n,
             "moved 2^n": moved * 2.0**n,
         }
-    values = batch * _bonds(n, chi) * chi**2
+    values = batch * _cores(n, chi) * chi**2
     return {
         "B n": batch * n,
         "T B n": n_steps * batch * n,
-        "B bonds chi^2": values,
-        "T B bonds chi^2": n_steps * values,
+        "B cores chi^2": values,
+        "T B cores chi^2": n_steps * values,
     }
 
 
@@ -340,13 +340,13 @@ def _seconds_terms(configuration: Configuration) -> dict[str, float]:
 def _state_bytes(configuration: Configuration) -> float:
     """The states of a batch, in complex64."""
     n, chi = configuration.n_qubits, configuration.max_bond
-    values = 2.0**n if chi is None else (_bonds(n, chi) + 1) * 2 * chi**2
+    values = 2.0**n if chi is None else _cores(n, chi) * 2 * chi**2
     return 8 * configuration.batch * values
 
 
-def _bonds(n: float, chi: int) -> float:
-    """Bonds of an MPS with dense ends that are ever split, n - 1 - 2h."""
-    return n - 1 - 2 * (chi.bit_length() - 1)
+def _cores(n: float, chi: int) -> float:
+    """Cores of an MPS with dense ends, n - 2h."""
+    return n - 2 * (chi.bit_length() - 1)
 
 
 def _dot(fit: Fit, terms: Mapping[str, float]) -> float:

@@ -289,7 +289,7 @@ def _legend(figure: Figure, groups: Groups) -> None:
         unique.values(),
         unique.keys(),
         loc="outside upper center",
-        ncols=min(3 if widest <= 22 else 2, max(1, len(unique))),
+        ncols=min(3 if widest <= 20 else 2, max(1, len(unique))),
     )
 
 

@@ -19,12 +19,11 @@ class Curve(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """A star in a group's colour with a text beside it."""
+    """A star in a group's colour."""
 
     value: Any
     x: float
     y: float
-    text: str
 
 
 def draw_overlays(
@@ -49,14 +48,6 @@ def draw_overlays(
         style = groups.style(value) | {"marker": ""}
         axes.plot(place(curve.x), np.multiply(curve.y, scale), lw=1.2, **style)
     for mark in marks:
+        style = {"color": groups.style(mark.value)["color"], "mec": "black"}
         at = float(place(mark.x)), mark.y * scale
-        colour = groups.style(mark.value)["color"]
-        axes.plot(*at, "*", color=colour, ms=13, mec="black", mew=0.8, zorder=5)
-        axes.annotate(
-            mark.text,
-            at,
-            xytext=(-6, 6),
-            textcoords="offset points",
-            ha="right",
-            fontsize=8,
-        )
+        axes.plot(*at, "*", ms=13, mew=0.8, zorder=5, **style)
