@@ -6,7 +6,6 @@ Two layers of RY, RZ and a CRX chain, all 3n readouts, a controller of 64 units,
 batch 8, complex64. Memory is what XLA's own analysis of the compiled program states.
 """
 
-import statistics
 import time
 from typing import Any
 
@@ -15,8 +14,9 @@ import jax
 import jax.numpy as jnp
 
 import tnqrnn as tq
+from tnqrnn.study.probes import median_seconds
 
-N_STEPS, BATCH, REPEATS = 16, 8, 5
+N_STEPS, BATCH = 16, 8
 BACKENDS: dict[str, tuple[tq.AbstractBackend, str, tuple[int, ...]]] = {
     "statevector, reversible": (tq.Statevector(), "reversible", (4, 8, 12, 14)),
     "statevector, store": (tq.Statevector(), "store", (4, 8, 12)),
@@ -40,17 +40,6 @@ def compile_gradient(backend: tq.AbstractBackend, mode: str, n_qubits: int) -> A
     return jax.jit(jax.grad(loss)).lower(params, xs).compile(), (params, xs)
 
 
-def seconds(program: Any, arguments: tuple) -> float:
-    """Median time of a call."""
-    jax.block_until_ready(program(*arguments))
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        jax.block_until_ready(program(*arguments))
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
-
-
 def main() -> None:
     """Prints one line a configuration."""
     print(f"T={N_STEPS}, batch {BATCH}, {jax.devices()[0].device_kind}")
@@ -62,7 +51,7 @@ def main() -> None:
             program, arguments = compile_gradient(backend, mode, n_qubits)
             compiling = time.perf_counter() - start
             memory = program.memory_analysis().temp_size_in_bytes / 2**20
-            took = seconds(program, arguments)
+            took = median_seconds(program, arguments, at_least=5)
             print(
                 f"{name:26}{n_qubits:>4}{compiling:>12.1f}{took:>13.4f}{memory:>11.1f}",
                 flush=True,

@@ -62,34 +62,29 @@ def fastest(function: Callable, arguments: tuple, options: Options) -> float:
         return jax.lax.fori_loop(0, options.inner, again, arguments)
 
     program = jax.jit(repeated).lower(*arguments).compile()
-    jax.block_until_ready(program(*arguments))
-    times = []
-    for _ in range(options.repeats):
-        start = time.perf_counter()
-        jax.block_until_ready(program(*arguments))
-        times.append((time.perf_counter() - start) / options.inner)
-    return min(times)
+    return least_seconds(program, arguments, options.repeats) / options.inner
 
 
 def matrix_rate(options: Options) -> float:
     """Operations a second of a float32 matrix product in full precision."""
     side = 8192 if on_accelerator() else 1024
     matrix = jax.random.normal(jax.random.key(0), (side, side))
-    return 2 * side**3 / _least(matmul, (matrix, matrix), options)
+    seconds = least_seconds(jax.jit(matmul), (matrix, matrix), options.repeats)
+    return 2 * side**3 / seconds
 
 
 def copy_rate(options: Options) -> float:
     """Bytes a second of adding 1 to a long array, read and written."""
     array = jax.random.normal(jax.random.key(0), (2**28,))
-    return 2 * array.nbytes / _least(lambda x: x + 1, (array,), options)
+    add = jax.jit(lambda x: x + 1)
+    return 2 * array.nbytes / least_seconds(add, (array,), options.repeats)
 
 
-def _least(function: Callable, arguments: tuple, options: Options) -> float:
-    """Seconds of the fastest of several calls."""
-    program = jax.jit(function)
+def least_seconds(program: Callable, arguments: tuple, repeats: int) -> float:
+    """Seconds of the fastest of several calls, after a first one."""
     jax.block_until_ready(program(*arguments))
     times = []
-    for _ in range(options.repeats):
+    for _ in range(repeats):
         start = time.perf_counter()
         jax.block_until_ready(program(*arguments))
         times.append(time.perf_counter() - start)

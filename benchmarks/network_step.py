@@ -29,6 +29,7 @@ import tnqrnn as tq
 from tnqrnn.backends.network_readout import network_geometries
 from tnqrnn.contraction import find_plan, stored_plan
 from tnqrnn.records import provenance, write_json
+from tnqrnn.study.probes import median_seconds
 
 CASES = (
     (40, 3, "brickwork", 16),
@@ -84,11 +85,7 @@ def measure(
     start = time.perf_counter()
     found, readouts = jax.block_until_ready(gradient(cell))
     first = time.perf_counter() - start
-    later: list[float] = []
-    while len(later) < 3 or sum(later) < 2:
-        start = time.perf_counter()
-        jax.block_until_ready(gradient(cell))
-        later.append(time.perf_counter() - start)
+    later = median_seconds(gradient, (cell,))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     d_mps, expected = gradient(cell.with_backend(tq.MPS(max_bond)))
     flat, d_flat = (
@@ -97,7 +94,7 @@ def measure(
     )
     return {
         "first_seconds": first,
-        "later_seconds": float(np.median(later)),
+        "later_seconds": later,
         "peak_mib": peak,
         "n_geometries": len(geometries),
         "searched": missing,

@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
+from engine_rate import least_seconds
 
 import tnqrnn as tq
 from tnqrnn.backends import mps_readout
@@ -147,15 +148,10 @@ def seconds(
     value = jax.jit(loss).lower(parts).compile()
     gradient = jax.jit(jax.grad(loss)).lower(parts).compile()
     compiling = time.perf_counter() - start
-    fastest: list[float] = []
-    for program in (value, gradient):
-        times: list[float] = []
-        for _ in range(repeats):
-            start = time.perf_counter()
-            jax.block_until_ready(program(parts))
-            times.append(time.perf_counter() - start)
-        fastest.append(min(times))
-    return compiling, fastest[0], fastest[1], np.asarray(read(state))
+    fast, fast_gradient = (
+        least_seconds(each, (parts,), repeats) for each in (value, gradient)
+    )
+    return compiling, fast, fast_gradient, np.asarray(read(state))
 
 
 def report(label: str, ways: dict, state: MPSState, repeats: int) -> None:

@@ -15,7 +15,6 @@ to that of a layer a sweep, geometric mean and twice its standard error over
 
 import functools
 import os
-import time
 from dataclasses import dataclass
 from unittest import mock
 
@@ -23,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
+from engine_rate import least_seconds
 
 import tnqrnn as tq
 from tnqrnn.backends import mps_evolve, mps_plan
@@ -91,20 +91,14 @@ def seconds(window: int, chi: int, options: Options) -> float:
     noise = rng.normal(size=(2, *shape, 2**window, 2**window))
     gates = np.linalg.qr(np.eye(2**window) + 0.2 * (noise[0] + 1j * noise[1]))[0]
     gradient = jax.jit(jax.grad(lambda g: jnp.mean(jax.vmap(loss)(g))))
-    arguments = jnp.asarray(gates, "complex64")
-    jax.block_until_ready(gradient(arguments))
-    times = []
-    for _ in range(options.repeats):
-        start = time.perf_counter()
-        jax.block_until_ready(gradient(arguments))
-        times.append(time.perf_counter() - start)
-    return min(times)
+    arguments = (jnp.asarray(gates, "complex64"),)
+    return least_seconds(gradient, arguments, options.repeats)
 
 
 def layer_by_layer(ansatz: tq.Ansatz, layout: Layout) -> tuple[mps_plan.Part, ...]:
     """The plan without pairs of layers."""
     layer, index = mps_plan.repeats(ansatz)
-    return (mps_plan.Part(mps_plan.plan(layer, layout), index),)
+    return (mps_plan.Part(mps_plan.best_schedule(layer, layout).stages, index),)
 
 
 def final_states(backend: tq.AbstractBackend, angles: jax.Array) -> np.ndarray:

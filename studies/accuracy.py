@@ -54,7 +54,6 @@ class Settings:
     warmup_epochs: int = 3
     n_layers: int = 2
     controller: int = 128  # size of the hidden layer
-    data_dir: str | None = dataclasses.field(default=None, metadata={"identity": False})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,8 +77,6 @@ class Arguments:
     """Directory of the results; runs/accuracy/PRESET by default."""
     workers: int = usable_cores()
     """Runs at a time, each in a process of one thread."""
-    data_dir: str | None = None
-    """Folder of data sets; digits come with scikit-learn and need none."""
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -138,7 +135,7 @@ def build(
 
 def run(point: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
     """Trains and measures one model."""
-    task = tq.load_task("digits", settings.data_dir, by=settings.by)
+    task = tq.load_task("digits", by=settings.by)
     model = build(point["model"], point["n_qubits"], point["seed"], task, settings)
     fitted = tq.fit(
         model,
@@ -194,7 +191,7 @@ COLUMNS = (
 )
 
 
-def draw(dataset: Any) -> list[Chart]:
+def draw(dataset: Any, batch_size: int) -> list[Chart]:
     """The study's figures, from its dataset alone."""
     models = dataset["model"].values.tolist()
     classical = [model for model in models if model in tq.cells.KINDS]
@@ -235,7 +232,7 @@ def draw(dataset: Any) -> list[Chart]:
         by_step(
             f"gradient_{of}_{when}",
             title=f"Gradient by the {of}, {when} training",
-            caption="Norm for each of 64 validation images, mean over images.",
+            caption=f"Norm for each of {batch_size} validation images, mean over them.",
             dim="time_step",
             labels=("time step t", f"mean ‖∂L/∂{symbol}‖"),
         )
@@ -277,7 +274,7 @@ def main(arguments: Arguments) -> int:
         "n_qubits": chosen["n_qubits"],
         "model": chosen["models"],
     }
-    settings = Settings(chosen["epochs"], by=arguments.by, data_dir=arguments.data_dir)
+    settings = Settings(chosen["epochs"], by=arguments.by)
     directory = arguments.out or RUNS / "accuracy" / arguments.preset
     study = Study("accuracy", axes, run, settings, directory, dims=DIMS)
     outcome = study.execute(workers=arguments.workers)
@@ -292,7 +289,7 @@ def main(arguments: Arguments) -> int:
         summary=__doc__.splitlines()[0],
         table=table,
         table_caption=caption,
-        charts=draw(dataset),
+        charts=draw(dataset, settings.batch_size),
     )
     print(f"\n{table}\n\n{caption}\nReport: {report}")
     return 1 if outcome.failed else 0

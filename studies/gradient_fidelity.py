@@ -55,7 +55,6 @@ class Settings:
     batch_size: int = 16  # images whose mean loss is differentiated
     n_layers: int = 2
     controller: int = 64  # size of the hidden layer
-    data_dir: str | None = dataclasses.field(default=None, metadata={"identity": False})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,8 +73,6 @@ class Arguments:
     """Directory of the results; runs/gradient_fidelity/PRESET by default."""
     workers: int = usable_cores()
     """Runs at a time, each in a process of one thread."""
-    data_dir: str | None = None
-    """Folder of data sets; digits come with scikit-learn and need none."""
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -269,7 +266,7 @@ def run(point: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
     """Compares the gradients of one seed's three models at every bond dimension."""
     jax.config.update("jax_enable_x64", True)
     n_qubits, seed, n_steps = point["n_qubits"], point["seed"], settings.n_steps
-    task = tq.load_task("digits", settings.data_dir)
+    task = tq.load_task("digits")
     starts, accuracy = make_starts(n_qubits, seed, task, settings)
     draw = np.random.default_rng(seed)
     rows = draw.choice(len(task.valid), settings.batch_size, replace=False)
@@ -310,7 +307,7 @@ def main(arguments: Arguments) -> int:
     if min(chosen["n_qubits"]) < 4:
         raise ValueError(f"n_qubits must be at least 4, got {chosen['n_qubits']}.")
     axes = {"seed": range(chosen["seeds"]), "n_qubits": chosen["n_qubits"]}
-    settings = Settings(chosen["epochs"], data_dir=arguments.data_dir)
+    settings = Settings(chosen["epochs"])
     study = Study(
         "gradient_fidelity",
         axes,

@@ -26,6 +26,7 @@ import tyro
 import tnqrnn as tq
 from tnqrnn.backends.network_readout import network_geometries
 from tnqrnn.contraction import OBJECTIVES, ContractionPlan, Geometry, contract
+from tnqrnn.contraction.search import random_greedy_tree, reconfigured_tree
 from tnqrnn.study import (
     Column,
     Groups,
@@ -65,19 +66,9 @@ def greedy(geometry: Geometry, seed: int) -> cotengra.ContractionTree:
     return cotengra.GreedyOptimizer(accel=False).search(*of(geometry))
 
 
-def random_greedy(geometry: Geometry, seed: int) -> cotengra.ContractionTree:
-    """The best of eight greedy paths with random tie-breaking."""
-    optimizer = cotengra.RandomGreedyOptimizer(
-        max_repeats=8, seed=seed, accel=False, parallel=False
-    )
-    return optimizer.search(*of(geometry))
-
-
 def reconfigured(geometry: Geometry, seed: int) -> cotengra.ContractionTree:
-    """The same with optimal orders within subtrees: a repeat of ``search_plan``."""
-    tree = random_greedy(geometry, seed)
-    tree.subtree_reconfigure_(minimize=OBJECTIVE, seed=seed)
-    return tree
+    """A repeat of ``search_plan``."""
+    return reconfigured_tree(geometry, OBJECTIVE, seed)
 
 
 def hyper(*methods: str, **options: Any) -> Search:
@@ -102,7 +93,7 @@ PARTITIONS = ["labels"] + ["kahypar"] * (
 )
 METHODS: dict[str, Search] = {
     "greedy": greedy,
-    "random greedy": random_greedy,
+    "random greedy": random_greedy_tree,
     "random greedy, reconfigured": reconfigured,
     **{name: hyper(name, reconf_opts=None) for name in PARTITIONS},
     "hyper, reconfigured": hyper("greedy", *PARTITIONS, reconf_opts={}),

@@ -126,7 +126,8 @@ def main(arguments: Arguments) -> int:
             x="n_steps",
             groups=groups,
             over="seed",
-            title=f"Change of the last {what} when the weights change by 1e-7",
+            title=f"Change of the last {what} when the weights change by "
+            f"{settings.change:g}",
             caption=f"{settings.n_qubits} qubits, complex128, loss Z of qubit 0 after "
             "the last step; the change is relative for gradients.",
             labels=("time steps T", f"change of the {what}"),
@@ -135,8 +136,9 @@ def main(arguments: Arguments) -> int:
         )
         for what in ("gradient", "readout")
     ]
+    unit = settings.change
     columns = [
-        Column(f"{what}_change", f"change of the {what}, 1e-7", 1e7, ".1f")
+        Column(f"{what}_change", f"change of the {what}, {unit:g}", 1 / unit, ".1f")
         for what in ("gradient", "readout")
     ]
     table = summary_table(dataset, columns, by=("loop", "n_steps"), over="seed")

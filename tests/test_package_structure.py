@@ -1,6 +1,7 @@
 """The package's layout, read from its import statements and from a fresh process."""
 
 import ast
+import importlib
 import inspect
 import os
 import re
@@ -306,6 +307,11 @@ def test_links_between_pages_lead_somewhere():
         if "://" not in link and not (page.parent / link).exists()
     ]
     assert not broken, "\n".join(broken)
+
+
+@pytest.mark.parametrize("name", ["diagnostics", "study", "testing"])
+def test_subpackages_are_loaded_when_they_are_used(name):
+    assert tnqrnn.__getattr__(name) is importlib.import_module(f"tnqrnn.{name}")
 
 
 @pytest.mark.parametrize("name", tnqrnn.__all__)

@@ -161,3 +161,8 @@ def test_the_ready_made_checks_find_a_defect(rng):
         testing.check_readouts(leaky, testing.evolve(leaky, ansatz, angles))
     with pytest.raises(AssertionError, match="readouts of two backends: off by"):
         testing.check_backends_agree(leaky, exact, ansatz, angles)
+    cell = tq.QRNNCell(2, ansatz, key=jax.random.key(0))
+    testing.check_parameters_finite(cell)
+    broken = jax.tree.map(lambda leaf: leaf * jnp.nan, cell)
+    with pytest.raises(AssertionError, match="an array of shape"):
+        testing.check_parameters_finite(broken)

@@ -8,7 +8,6 @@ import tyro
 
 from tnqrnn import plan_command
 from tnqrnn.doctor import doctor
-from tnqrnn.records import RecordError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,6 +37,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Python flushes once more when it ends, which must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (ValueError, RecordError) as error:
+    except ValueError as error:
         print(f"tnqrnn: {error}", file=sys.stderr)
         return 2

@@ -17,7 +17,7 @@ from tolerances import EXACT, FINITE_DIFFERENCE
 
 import tnqrnn as tq
 from tnqrnn.backends import mps_evolve
-from tnqrnn.backends.mps_plan import Part, Schedule, parts, plan, repeats
+from tnqrnn.backends.mps_plan import Part, Schedule, best_schedule, parts, repeats
 from tnqrnn.backends.mps_state import Layout, MPSState
 from tnqrnn.backends.truncation import save_factors
 from tnqrnn.circuits import GATES, TOPOLOGIES
@@ -282,7 +282,7 @@ def gradient_and_loss_of_fidelity(cell, xs, backend):
     params, static = eqx.partition(cell.with_backend(backend), eqx.is_array)
 
     def loss(params):
-        rollout = tq.unroll(eqx.combine(params, static), xs, gradient="checkpoint")
+        rollout = tq.unroll(eqx.combine(params, static), xs)
         lost = rollout.truncation.log_fidelity[..., -1]
         return jnp.mean(jnp.sin(rollout.readouts)), lost
 
@@ -303,13 +303,19 @@ def test_tiny_schmidt_values_amplify_no_rounding(rng):
     assert error < 1e-11
 
 
-def test_tiny_columns_leave_a_gradient_finite(rng, algorithms, monkeypatch):
+@pytest.mark.parametrize(
+    "n_qubits, max_bond, batch",
+    [(10, 8, 8), pytest.param(20, 16, 64, marks=pytest.mark.long)],
+)
+def test_tiny_columns_leave_a_gradient_finite(
+    n_qubits, max_bond, batch, rng, algorithms, monkeypatch
+):
     """Null vectors are rounding times rounding: float32 has no room for squares."""
     if algorithms == "accelerator":
         monkeypatch.setattr(jnp.linalg, "qr", qr_of_plain_squares)
-    cell = tq.QRNNCell(8, tq.hardware_efficient(10), key=jax.random.key(0))
-    xs = jnp.asarray(rng.normal(size=(8, 4, 8)), "float32")
-    backends = tq.MPS(8), tq.Statevector()
+    cell = tq.QRNNCell(8, tq.hardware_efficient(n_qubits), key=jax.random.key(0))
+    xs = jnp.asarray(rng.normal(size=(batch, 4, 8)), "float32")
+    backends = tq.MPS(max_bond), tq.Statevector()
     (actual, lost), (expected, _) = (
         gradient_and_loss_of_fidelity(cell, xs, backend) for backend in backends
     )
@@ -430,7 +436,8 @@ def random_circuit(n_qubits, n_gates, rng, near=False):
 def test_a_plan_keeps_every_gate_in_its_qubits_order(layout, near, rng):
     for n_gates in (1, 5, 60):
         ansatz = random_circuit(layout[0], n_gates, rng, near)
-        for stages in (plan(ansatz, Layout(*layout)), wide(ansatz, Layout(*layout))):
+        best = best_schedule(ansatz, Layout(*layout)).stages
+        for stages in (best, wide(ansatz, Layout(*layout))):
             gates = list(itertools.chain(*map(gates_in_order, stages)))
             assert len(gates) == (n_gates if stages else 0)
             for qubit in range(layout[0]):
@@ -489,6 +496,20 @@ def test_layers_in_pairs_are_the_circuit(n_layers, rng):
     readouts = run(tq.MPS(max_bond, dtype="complex128"), angles[None])
     expected = run(tq.Statevector("complex128"), angles[None])
     np.testing.assert_allclose(readouts, expected, atol=EXACT_C128)
+
+
+def test_layers_are_paired_where_that_is_cheaper(rng):
+    """Gates that reach far cost splits as well; either answer occurs."""
+    layout, paired = Layout(10, 2), []
+    for _ in range(40):
+        layer = random_circuit(10, 12, rng)
+        shift = lambda a, by=layer.n_params: None if a is None else a + by  # noqa: E731
+        again = [(g.name, g.qubits, shift(g.angle)) for g in layer.gates]
+        both = tq.Ansatz(10, [*layer.gates, *again])
+        paired.append(len(parts(both, layout)[0].index) == 1)
+        one, two = (best_schedule(each, layout).cost for each in (layer, both))
+        assert paired[-1] == (two < 2 * one)
+    assert 0 < sum(paired) < len(paired)
 
 
 def test_repeated_layers_are_found():

@@ -19,7 +19,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from tnqrnn.checks import check_dtype, check_finite, check_int, real_dtype
+from tnqrnn.checks import (
+    check_dtype,
+    check_finite,
+    check_int,
+    check_memory,
+    real_dtype,
+)
 from tnqrnn.circuits import Ansatz, Observables, PauliString
 from tnqrnn.circuits.gates import PAULIS
 from tnqrnn.contraction.cones import MAX_SUPPORT
@@ -300,6 +306,22 @@ def check_same_qubits(ansatz: Ansatz, n_qubits: int) -> None:
             f"ansatz must act on the state's {n_qubits} qubits, got a circuit on "
             f"{ansatz.n_qubits}."
         )
+
+
+def check_alike(a: int, b: int) -> None:
+    """Refuses two states, of so many qubits, that have no overlap."""
+    if a != b:
+        raise ValueError(f"b must have the {a} qubits of a, got {b} qubits.")
+
+
+def check_vector(n_qubits: int, dtype: str) -> None:
+    """Refuses a state whose vector does not fit into this machine's memory.
+
+    Raises:
+        MemoryError: see :func:`tnqrnn.checks.check_memory`.
+    """
+    n_bytes = 2**n_qubits * np.dtype(dtype).itemsize
+    check_memory(f"state: the vector of its {n_qubits} qubits", n_bytes)
 
 
 def check_amplitudes(amplitudes: ArrayLike, dtype: str) -> tuple[jax.Array, int]:

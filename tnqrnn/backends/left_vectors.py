@@ -39,6 +39,11 @@ def left_vectors(matrix: jax.Array) -> jax.Array:
     return _refined(matmul(vectors, turn), matrix)
 
 
+def inverse_where(resolved: jax.Array, values: jax.Array) -> jax.Array:
+    """``1 / values`` where resolved, else 0; nothing is divided by zero."""
+    return jnp.where(resolved, 1 / jnp.where(resolved, values, 1), 0)
+
+
 def _gram(rows: jax.Array) -> jax.Array:
     return matmul(rows, rows.conj().T)
 
@@ -71,8 +76,8 @@ def _refined(vectors: jax.Array, matrix: jax.Array) -> jax.Array:
     gaps = difference * (norms[None, :] + norms[:, None])
     resolution = float(16 * jnp.finfo(norms.dtype).eps) * jnp.max(norms)
     apart = (jnp.abs(difference) > resolution) & (8 * jnp.abs(product) < jnp.abs(gaps))
-    inverse = jnp.where(apart, 1 / jnp.where(apart, gaps, 1), 0)
-    vectors = vectors + matmul(vectors, product * inverse.astype(product.dtype))
+    inverse = inverse_where(apart, gaps).astype(product.dtype)
+    vectors = vectors + matmul(vectors, product * inverse)
     for _ in range(2):
         vectors = _orthonormal(vectors)
     return vectors

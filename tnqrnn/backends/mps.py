@@ -13,8 +13,10 @@ from tnqrnn.backends import mps_readout
 from tnqrnn.backends.base import (
     AbstractBackend,
     Truncation,
+    check_alike,
     check_amplitudes,
     check_same_qubits,
+    check_vector,
 )
 from tnqrnn.backends.budget import ON_TRUNCATION, within_budget
 from tnqrnn.backends.mps_evolve import evolve
@@ -184,10 +186,7 @@ class MPS(AbstractBackend):
     ) -> jax.Array:
         if isinstance(a, StatevectorState) and isinstance(b, StatevectorState):
             return self._vector.overlap(a, b)
-        if a.n_qubits != b.n_qubits:
-            raise ValueError(
-                f"b must have the {a.n_qubits} qubits of a, got {b.n_qubits} qubits."
-            )
+        check_alike(a.n_qubits, b.n_qubits)
         if isinstance(a, MPSState) and isinstance(b, MPSState) and a.layout == b.layout:
             return mps_readout.overlap(a, b)
         raise ValueError("b must have the max_bond of a, got another one.")
@@ -214,8 +213,7 @@ class MPS(AbstractBackend):
     def to_statevector(self, state: MPSState | StatevectorState) -> jax.Array:
         if isinstance(state, StatevectorState):
             return self._vector.to_statevector(state)
-        n_bytes = 2**state.n_qubits * np.dtype(self.dtype).itemsize
-        check_memory(f"state: the vector of its {state.n_qubits} qubits", n_bytes)
+        check_vector(state.n_qubits, self.dtype)
         chi, end = self.max_bond, state.layout.end
         rows = state.centre[:end].reshape(2 * end, chi)
         for core in state.rest:

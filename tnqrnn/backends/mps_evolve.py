@@ -9,7 +9,6 @@ import numpy as np
 
 from tnqrnn.backends.blocks import split_axes
 from tnqrnn.backends.mps_far import apply_fans
-from tnqrnn.backends.mps_operators import MaybeBlock
 from tnqrnn.backends.mps_plan import Stage, parts
 from tnqrnn.backends.mps_state import Layout, MPSState
 from tnqrnn.backends.mps_sweeps import (
@@ -21,7 +20,7 @@ from tnqrnn.backends.mps_sweeps import (
     taken_in,
 )
 from tnqrnn.circuits import Ansatz
-from tnqrnn.circuits.fusion import fuse_gates
+from tnqrnn.circuits.fusion import Block, fuse_gates
 from tnqrnn.circuits.unitaries import Unitaries
 from tnqrnn.products import einsum
 
@@ -168,7 +167,7 @@ def _sweep_there_and_back(
 
 
 def _gates(
-    blocks: tuple[MaybeBlock, ...], window: int, unitaries: Unitaries
+    blocks: tuple[Block | None, ...], window: int, unitaries: Unitaries
 ) -> tuple[jax.Array, np.ndarray]:
     """A sweep's gates and where they are; all sites of a wide window are split."""
     present = np.array([window > 2 or block is not None for block in blocks], bool)

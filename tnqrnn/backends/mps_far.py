@@ -64,7 +64,7 @@ def apply_fans(
     def step(cores, inputs):
         where, projectors, others = inputs
         if leftward:
-            cores = _move_left(cores, where.right, where.centre)
+            cores = _move_left(cores, where.centre, where.right)
         if rightward:
             cores = _move_right(cores, where.centre, where.left)
         return _apply_one(cores, where, projectors, others, layout, cutoff)
@@ -72,7 +72,7 @@ def apply_fans(
     cores = jnp.concatenate([state.centre[None], state.rest])
     where = _Geometry(*map(jnp.asarray, (left, right, bit, centre)))
     cores, weights = jax.lax.scan(step, cores, (where, lefts, operators))
-    cores = _move_left(cores, 0, int(right[-1]))
+    cores = _move_left(cores, int(right[-1]), 0)
     truncation = record(state.truncation, weights, layout.first)
     return MPSState(cores[0], cores[1:], truncation, state.n_qubits)
 
@@ -220,11 +220,11 @@ def _move_right(cores: jax.Array, start: Index, stop: Index) -> jax.Array:
     """Moves the centre from one core to another further right, if it is."""
     mirrored = mirror(cores)[::-1]
     last = len(cores) - 1
-    return mirror(_move_left(mirrored, last - stop, last - start)[::-1])
+    return mirror(_move_left(mirrored, last - start, last - stop)[::-1])
 
 
-def _move_left(cores: jax.Array, stop: Index, start: Index) -> jax.Array:
-    """Moves the centre from core ``start`` to core ``stop`` if that is further left."""
+def _move_left(cores: jax.Array, start: Index, stop: Index) -> jax.Array:
+    """Moves the centre from one core to another further left, if it is."""
     chi = len(cores[0])
 
     def step(lower, inputs):

@@ -23,8 +23,6 @@ from tnqrnn.circuits.gates import GATES
 from tnqrnn.circuits.unitaries import Unitaries
 from tnqrnn.products import einsum
 
-MaybeBlock = Block | None
-
 
 @dataclass(frozen=True)
 class Fan:

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tnqrnn.backends.mps_operators import Fan, MaybeBlock, into_fans
+from tnqrnn.backends.mps_operators import Fan, into_fans
 from tnqrnn.backends.mps_state import Layout
 from tnqrnn.circuits.ansatz import Ansatz, Gate
 from tnqrnn.circuits.fusion import Block
@@ -59,16 +59,16 @@ class Stage:
     """
 
     window: int
-    head: MaybeBlock
-    tail: MaybeBlock
-    singles: tuple[MaybeBlock, ...]
-    right: tuple[MaybeBlock, ...]
-    turn: MaybeBlock
-    left: tuple[MaybeBlock, ...]
+    head: Block | None
+    tail: Block | None
+    singles: tuple[Block | None, ...]
+    right: tuple[Block | None, ...]
+    turn: Block | None
+    left: tuple[Block | None, ...]
     far: tuple[Fan, ...]
 
     @property
-    def ends(self) -> dict[str, MaybeBlock]:
+    def ends(self) -> dict[str, Block | None]:
         """The blocks on an end of the chain, by name."""
         return {"head": self.head, "tail": self.tail, "turn": self.turn}
 
@@ -95,23 +95,21 @@ class Part:
     stages: tuple[Stage, ...]
     index: np.ndarray
 
-    @property
-    def cost(self) -> float:
-        """Rough cost in truncated splits."""
-        return len(self.index) * sum(stage.cost for stage in self.stages)
-
 
 @functools.lru_cache(maxsize=256)
 def parts(ansatz: Ansatz, layout: Layout) -> tuple[Part, ...]:
     """The circuit as parts to apply in order: its layers one by one, or in pairs."""
     layer, index = repeats(ansatz)
-    single = (Part(plan(layer, layout), index),)
+    one = best_schedule(layer, layout)
+    single = (Part(one.stages, index),)
     if len(index) == 1:
         return single
     even = len(index) // 2 * 2
-    first = Part(plan(_twice(layer), layout), index[:even].reshape(even // 2, -1))
-    paired = (first, Part(single[0].stages, index[even:]))[: 1 + len(index) % 2]
-    return min(single, paired, key=lambda each: sum(part.cost for part in each))
+    two = best_schedule(_twice(layer), layout)
+    if even // 2 * two.cost >= even * one.cost:
+        return single
+    paired = Part(two.stages, index[:even].reshape(even // 2, -1))
+    return (paired, Part(one.stages, index[even:])) if len(index) % 2 else (paired,)
 
 
 def _twice(layer: Ansatz) -> Ansatz:
@@ -149,7 +147,7 @@ def repeats(ansatz: Ansatz) -> tuple[Ansatz, np.ndarray]:
 
 
 @functools.lru_cache(maxsize=256)
-def plan(ansatz: Ansatz, layout: Layout) -> tuple[Stage, ...]:
+def best_schedule(ansatz: Ansatz, layout: Layout) -> "Schedule":
     """The cheapest of four schedules of a circuit.
 
     Neighbouring gates go into right sweeps, into sweeps both ways, or are treated like
@@ -164,13 +162,17 @@ def plan(ansatz: Ansatz, layout: Layout) -> tuple[Stage, ...]:
     near = all(not stage.far for stage in schedules[0].stages)
     if near and layout.n_cores >= _WINDOW:
         schedules.append(Schedule(ansatz, layout, window=_WINDOW))
-    return min(schedules, key=lambda schedule: schedule.cost).stages
+    return min(schedules, key=lambda schedule: schedule.cost)
 
 
 class Schedule:
     """Places the gates of a circuit one after another.
 
     A place is (stage, slot); a slot's moment orders it within its stage.
+
+    Attributes:
+        stages: the plan.
+        cost: roughly, in truncated splits.
     """
 
     def __init__(
@@ -184,7 +186,7 @@ class Schedule:
     ) -> None:
         self._layout, self._both_ways, self._reach = layout, both_ways, reach
         self._window = window
-        self._slots: list[dict[tuple, list[Gate]]] = []
+        self._filled: list[dict[tuple, list[Gate]]] = []
         self._latest: dict[int, tuple[int, tuple]] = {}
         self._waiting: dict[int, list[Gate]] = defaultdict(list)
         for gate in ansatz.gates:
@@ -194,37 +196,37 @@ class Schedule:
                 self._place(gate)
         for qubit in sorted(self._waiting):
             self._settle(qubit)
-        self.stages = tuple(map(self._freeze, self._slots))
+        self.stages = tuple(map(self._freeze, self._filled))
         self.cost = sum(map(self._cost, self.stages))
 
     def _place(self, gate: Gate) -> None:
-        kinds = tuple(self._kinds(gate))
-        if kinds == (("far",),):
+        slots = tuple(self._slots_for(gate))
+        if slots == (("far",),):
             for qubit in gate.qubits:
                 self._settle(qubit)
         after = [self._latest[q] for q in gate.qubits if q in self._latest]
         earliest = max(((s, self._moment(k)) for s, k in after), default=(0, 0))
-        stage, kind = next(
-            (stage, kind)
-            for stage in range(earliest[0], len(self._slots) + 1)
-            for kind in kinds
-            if (stage, self._moment(kind)) >= earliest and self._takes(stage, kind)
+        stage, slot = next(
+            (stage, slot)
+            for stage in range(earliest[0], len(self._filled) + 1)
+            for slot in slots
+            if (stage, self._moment(slot)) >= earliest and self._takes(stage, slot)
         )
         before = [g for q in sorted(gate.qubits) for g in self._waiting.pop(q, ())]
-        self._add(stage, kind, [*before, gate])
+        self._add(stage, slot, [*before, gate])
         for qubit in gate.qubits:
-            self._latest[qubit] = stage, kind
+            self._latest[qubit] = stage, slot
 
     def _settle(self, qubit: int) -> None:
         """Places one-qubit gates that cannot wait: into the last block or alone."""
         gates = self._waiting.pop(qubit, [])
         if not gates:
             return
-        stage, kind = self._latest.get(qubit, (-1, ("far",)))
-        if kind == ("far",):
-            stage, kind = stage + 1, self._alone(qubit)
-            self._latest[qubit] = stage, kind
-        self._add(stage, kind, gates)
+        stage, slot = self._latest.get(qubit, (-1, ("far",)))
+        if slot == ("far",):
+            stage, slot = stage + 1, self._alone(qubit)
+            self._latest[qubit] = stage, slot
+        self._add(stage, slot, gates)
 
     def _alone(self, qubit: int) -> tuple:
         """The slot at the start of a stage for one-qubit gates alone."""
@@ -233,12 +235,12 @@ class Schedule:
             return next(self._wide((qubit,)))
         return {0: ("head",), last: ("tail",)}.get(site, ("single", site))
 
-    def _add(self, stage: int, kind: tuple, gates: list[Gate]) -> None:
-        if stage == len(self._slots):
-            self._slots.append({})
-        self._slots[stage].setdefault(kind, []).extend(gates)
+    def _add(self, stage: int, slot: tuple, gates: list[Gate]) -> None:
+        if stage == len(self._filled):
+            self._filled.append({})
+        self._filled[stage].setdefault(slot, []).extend(gates)
 
-    def _kinds(self, gate: Gate) -> Iterator[tuple]:
+    def _slots_for(self, gate: Gate) -> Iterator[tuple]:
         """The slots that could hold a two-qubit gate, earliest moment first."""
         low, high = sorted(map(self._layout.site, gate.qubits))
         if self._window > 2:
@@ -271,34 +273,35 @@ class Schedule:
         """Whether each of the qubits is the physical one of its core."""
         return all(self._layout.first <= q <= self._layout.last for q in qubits)
 
-    def _moment(self, kind: tuple) -> int:
-        name, *bond = kind
+    def _moment(self, slot: tuple) -> int:
+        name, *bond = slot
         turn = self._layout.n_cores
-        moments = {"far": 1, "turn": turn}
         if name == "right":
             return 1 + bond[0]
-        return 2 * turn - 1 - bond[0] if name == "left" else moments.get(name, 0)
+        if name == "left":
+            return 2 * turn - 1 - bond[0]
+        return {"far": 1, "turn": turn}.get(name, 0)
 
-    def _takes(self, stage: int, kind: tuple) -> bool:
+    def _takes(self, stage: int, slot: tuple) -> bool:
         """Whether a stage may hold a slot: sweeps and far gates exclude each other."""
         if self._window > 2:
             return True
-        if stage == len(self._slots):
-            return kind != ("turn",)
-        names = {name for name, *_ in self._slots[stage]}
-        if kind == ("far",):
+        if stage == len(self._filled):
+            return slot != ("turn",)
+        names = {name for name, *_ in self._filled[stage]}
+        if slot == ("far",):
             return not names & {"right", "left", "turn"}
-        if kind == ("turn",):
+        if slot == ("turn",):
             return "right" in names
-        return kind[0] not in ("right", "left") or "far" not in names
+        return slot[0] not in ("right", "left") or "far" not in names
 
     def _freeze(self, slots: dict[tuple, list[Gate]]) -> Stage:
         layout, held = self._layout, self._window - 1
 
-        def block(kind: tuple, qubits: range) -> MaybeBlock:
-            return Block(tuple(qubits), tuple(slots[kind])) if kind in slots else None
+        def block(slot: tuple, qubits: range) -> Block | None:
+            return Block(tuple(qubits), tuple(slots[slot])) if slot in slots else None
 
-        def swept(name: str, j: int) -> MaybeBlock:
+        def swept(name: str, j: int) -> Block | None:
             start = layout.first + j
             return block((name, j), range(start, start + self._window))
 

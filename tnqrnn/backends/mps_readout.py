@@ -22,6 +22,7 @@ import numpy as np
 
 from tnqrnn.backends.entropy import von_neumann_entropy
 from tnqrnn.backends.mps_state import Layout, MPSState
+from tnqrnn.backends.readout import in_order
 from tnqrnn.circuits import PauliString
 from tnqrnn.circuits.gates import PAULIS
 from tnqrnn.products import einsum, matmul
@@ -71,8 +72,7 @@ def pauli_expectations(strings: Strings, state: MPSState) -> jax.Array:
         values.append(_pair(pair, state, passed))
     if carried:
         values.append(_carried(carried, state, passed))
-    order = np.argsort([i for members in groups.values() for i in members])
-    return jnp.concatenate(values)[order]
+    return in_order(groups.values(), values)
 
 
 def _kind(string: PauliString, layout: Layout) -> str:
@@ -237,8 +237,7 @@ def _carried(strings: Strings, state: MPSState, passed: Passed) -> jax.Array:
         _carry(span, tuple(strings[i] for i in members), state, passed.environments)
         for span, members in kinds.items()
     ]
-    order = np.argsort([i for members in kinds.values() for i in members])
-    return jnp.concatenate(values).real[order]
+    return in_order(kinds.values(), values).real
 
 
 def _carry(

@@ -21,16 +21,18 @@ from jax.typing import ArrayLike
 from tnqrnn.backends.base import (
     AbstractBackend,
     Truncation,
+    check_alike,
     check_amplitudes,
     check_same_qubits,
+    check_vector,
 )
 from tnqrnn.backends.network_readout import (
     SEARCH_ONCE,
     Run,
     amplitudes,
+    build_command,
     overlap,
     pauli_expectations,
-    plan_command,
 )
 from tnqrnn.backends.network_state import SIZES, NetworkState, block_matrices, cut
 from tnqrnn.backends.quimb_states import check_quimb
@@ -149,17 +151,14 @@ class Network(AbstractBackend):
         self, observables: Observables | tuple[PauliString, ...], state: NetworkState
     ) -> jax.Array:
         strings = parse_observables(observables, state.n_qubits)
-        run = self._runner(functools.partial(plan_command, strings, state))
+        run = self._runner(functools.partial(build_command, strings, state))
         return pauli_expectations(strings, state, run)
 
     def norm(self, state: NetworkState) -> jax.Array:
         return jnp.sqrt(self.overlap(state, state).real)
 
     def overlap(self, a: NetworkState, b: NetworkState) -> jax.Array:
-        if a.n_qubits != b.n_qubits:
-            raise ValueError(
-                f"b must have the {a.n_qubits} qubits of a, got {b.n_qubits} qubits."
-            )
+        check_alike(a.n_qubits, b.n_qubits)
         return overlap(a, b, self._runner())
 
     def entropy(self, state: NetworkState, cut: int) -> jax.Array:
@@ -169,8 +168,7 @@ class Network(AbstractBackend):
         return Truncation.zero(state.n_qubits, self.dtype)
 
     def to_statevector(self, state: NetworkState) -> jax.Array:
-        n_bytes = 2**state.n_qubits * np.dtype(self.dtype).itemsize
-        check_memory(f"n_qubits={state.n_qubits}: a statevector", n_bytes)
+        check_vector(state.n_qubits, self.dtype)
         return amplitudes(state, self._runner())
 
     def n_qubits(self, state: NetworkState) -> int:

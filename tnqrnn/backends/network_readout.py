@@ -13,9 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from tnqrnn.backends.blocks import as_parts
 from tnqrnn.backends.network_state import SIZES, NetworkState, cut, tensors, whole
+from tnqrnn.backends.readout import in_order, pauli_matrices
 from tnqrnn.backends.readout import pauli_expectations as dense_expectations
-from tnqrnn.backends.readout import pauli_matrices
 from tnqrnn.circuits import (
     TOPOLOGIES,
     Ansatz,
@@ -30,8 +31,8 @@ from tnqrnn.contraction import Geometry
 from tnqrnn.contraction.circuits import PRODUCT, Side, sandwich, side, vector
 from tnqrnn.contraction.cones import (
     MAX_SUPPORT,
-    Blocks,
     Family,
+    QubitSets,
     families,
     group_supports,
 )
@@ -55,7 +56,7 @@ def pauli_expectations(
     n_tensors = len(state.start) + len(state.blocks)
     if 0 < n_tensors * 2**state.n_qubits <= SMALL:
         vector = amplitudes(state, run)
-        parts = jnp.stack([vector.real, vector.imag])
+        parts = as_parts(vector)
         return dense_expectations(parts, strings) / jnp.sum(parts**2)
     touched = {qubit for qubits in state.blocks for qubit in qubits}
     idle: list[int] = []
@@ -71,8 +72,8 @@ def pauli_expectations(
     pieces = [_of_zeros(strings, idle, state)]
     pieces += _from_densities(strings, short, state, run)
     pieces += _inserted(strings, long, state, run)
-    order = np.argsort([i for numbers, _ in pieces for i in numbers])
-    return jnp.concatenate([values for _, values in pieces])[order]
+    numbers, values = zip(*pieces, strict=True)
+    return in_order(numbers, values)
 
 
 Piece = tuple[Sequence[int], jax.Array]
@@ -111,7 +112,7 @@ def network_geometries(
 
     for blocks in (_layout(ansatz) * n for n in range(n_steps + 1)):
 
-        def read(blocks: Blocks = blocks) -> jax.Array:
+        def read(blocks: QubitSets = blocks) -> jax.Array:
             counts = [sum(len(qubits) == k for qubits in blocks) for k in SIZES]
             matrices = tuple(
                 jnp.zeros((count, 2**k, 2**k), "complex64")
@@ -124,7 +125,7 @@ def network_geometries(
     return tuple(found)
 
 
-def plan_command(strings: tuple[PauliString, ...], state: NetworkState) -> str:
+def build_command(strings: tuple[PauliString, ...], state: NetworkState) -> str:
     """The command that makes the plans of a state's readouts, and a hint on a new line.
 
     How many steps a whole sequence has is not known when one is read.
@@ -145,7 +146,7 @@ def plan_command(strings: tuple[PauliString, ...], state: NetworkState) -> str:
     return SEARCH_ONCE
 
 
-def _layout(ansatz: Ansatz) -> Blocks:
+def _layout(ansatz: Ansatz) -> QubitSets:
     """The qubits of each block of a circuit."""
     return tuple(block.qubits for block in cut(ansatz))
 
@@ -207,7 +208,7 @@ def _inserted(
         yield numbers, values / _weight(state, run)
 
 
-def _supports(strings: tuple[PauliString, ...], chosen: Sequence[int]) -> Blocks:
+def _supports(strings: tuple[PauliString, ...], chosen: Sequence[int]) -> QubitSets:
     return tuple(tuple(qubit for qubit, _ in strings[i]) for i in chosen)
 
 
@@ -220,7 +221,7 @@ def _weight(state: NetworkState, run: Run) -> jax.Array:
 
 
 def _both_sides(
-    state: NetworkState, slots: Blocks, blocks: Sequence[Sequence[int | None]]
+    state: NetworkState, slots: QubitSets, blocks: Sequence[Sequence[int | None]]
 ) -> tuple[Side, Side, list[jax.Array]]:
     """Ket and bra of light cones of one shape, and the tensors of both."""
     ket, bra = (side(slots, name, state.shape) for name in ("ket", "bra"))

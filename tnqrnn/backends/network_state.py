@@ -14,7 +14,7 @@ from tnqrnn.circuits import Ansatz
 from tnqrnn.circuits.fusion import Block, fuse
 from tnqrnn.circuits.unitaries import Unitaries
 from tnqrnn.contraction.circuits import Side, Start, side
-from tnqrnn.contraction.cones import Blocks
+from tnqrnn.contraction.cones import QubitSets
 
 if TYPE_CHECKING:
     from quimb.tensor import TensorNetworkGenVector
@@ -35,7 +35,7 @@ class NetworkState(eqx.Module):
     matrices: tuple[jax.Array, ...]
     start: tuple[jax.Array, ...]
     n_qubits: int = eqx.field(static=True)
-    blocks: Blocks = eqx.field(static=True)
+    blocks: QubitSets = eqx.field(static=True)
     shape: Start = eqx.field(static=True)
 
     def to_quimb(self) -> "TensorNetworkGenVector":
@@ -109,7 +109,7 @@ def block_matrices(
 
 def tensors(
     state: NetworkState,
-    slots: Blocks,
+    slots: QubitSets,
     blocks: Sequence[Sequence[int | None]],
     ket: Side,
 ) -> list[jax.Array]:
@@ -140,12 +140,12 @@ def tensors(
         stack = stack.reshape(len(places), n_cones, *(2,) * (2 * n_qubits))
         for k, one in zip(places, jnp.split(stack, len(places)), strict=True):
             inputs = tuple(0 if fresh else slice(None) for fresh in ket.fresh[k])
-            found[k] = one[(0, ..., *inputs)]
+            found[k] = one[0, ..., *inputs]
     start = [jnp.broadcast_to(one, (n_cones, *one.shape)) for one in state.start]
     return start + [found[k] for k in range(len(slots))]
 
 
-def whole(state: NetworkState) -> tuple[Blocks, list[tuple[int | None, ...]]]:
+def whole(state: NetworkState) -> tuple[QubitSets, list[tuple[int | None, ...]]]:
     """Slots and blocks of the whole circuit; qubits without a block get an identity."""
     held = {qubit for legs in state.shape.legs for qubit in legs}
     held |= {qubit for qubits in state.blocks for qubit in qubits}

@@ -7,6 +7,7 @@ function of G. So a group costs one matrix product, however many strings it answ
 """
 
 import functools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -93,6 +94,23 @@ def _weights(group: Group) -> np.ndarray:
     return rows.reshape(len(rows), -1)
 
 
+def in_order(
+    numbers: Iterable[Sequence[int]], values: Sequence[jax.Array]
+) -> jax.Array:
+    """Values of groups of strings as one array, in the order of the strings' numbers.
+
+    Args:
+        numbers: of the strings of each group, 0 to M - 1 in all.
+        values (arrays of shape (size of the group,)): one for each group.
+
+    Returns:
+        array of shape (M,).
+    """
+    order = np.argsort([i for group in numbers for i in group])
+    joined = jnp.concatenate(values)
+    return joined if (order == np.arange(len(order))).all() else joined[order]
+
+
 def pauli_expectations(parts: jax.Array, strings: tuple[PauliString, ...]) -> jax.Array:
     """<psi|P|psi> for each Pauli string.
 
@@ -112,9 +130,7 @@ def pauli_expectations(parts: jax.Array, strings: tuple[PauliString, ...]) -> ja
             continue
         weights = jnp.asarray(_weights(group), parts.dtype)
         values.append(matmul(weights, gram(parts, parts, group.qubits).ravel()))
-    order = np.argsort([i for group in groups for i in group.order])
-    joined = jnp.concatenate(values)
-    return joined if (order == np.arange(len(order))).all() else joined[order]
+    return in_order([group.order for group in groups], values)
 
 
 def pull_back_expectations(

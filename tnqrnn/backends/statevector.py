@@ -18,8 +18,10 @@ from jax.typing import ArrayLike
 from tnqrnn.backends.base import (
     AbstractReversibleBackend,
     Truncation,
+    check_alike,
     check_amplitudes,
     check_same_qubits,
+    check_vector,
 )
 from tnqrnn.backends.blocks import (
     adjoint,
@@ -114,12 +116,11 @@ class Statevector(AbstractReversibleBackend):
 
     def from_statevector(self, amplitudes: ArrayLike) -> StatevectorState:
         array, _ = check_amplitudes(amplitudes, self.dtype)
-        return StatevectorState(jnp.stack([array.real, array.imag]))
+        return StatevectorState(as_parts(array))
 
     def from_quimb(self, state: "MatrixProductState") -> StatevectorState:
         n_qubits = check_quimb(state)
-        n_bytes = 2**n_qubits * np.dtype(self.dtype).itemsize
-        check_memory(f"state: the vector of its {n_qubits} qubits", n_bytes)
+        check_vector(n_qubits, self.dtype)
         return self.from_statevector(state.to_dense().ravel())
 
     def evolve(
@@ -195,10 +196,7 @@ class Statevector(AbstractReversibleBackend):
         return jnp.linalg.norm(state.parts.ravel())
 
     def overlap(self, a: StatevectorState, b: StatevectorState) -> jax.Array:
-        if a.n_qubits != b.n_qubits:
-            raise ValueError(
-                f"b must have the {a.n_qubits} qubits of a, got {b.n_qubits} qubits."
-            )
+        check_alike(a.n_qubits, b.n_qubits)
         return vdot(a.amplitudes, b.amplitudes)
 
     def entropy(self, state: StatevectorState, cut: int) -> jax.Array:

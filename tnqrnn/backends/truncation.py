@@ -34,7 +34,7 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
-from tnqrnn.backends.left_vectors import left_vectors
+from tnqrnn.backends.left_vectors import inverse_where, left_vectors
 from tnqrnn.products import matmul, on_accelerator
 
 FACTORS = "tnqrnn_factors"
@@ -56,10 +56,8 @@ and where a rank rises, as shares of the tangent's norm. A closed gap counts at 
 much as the share of the matrix's norm that either of the equal values is."""
 
 
-def save_factors(primitive: object, *args: object, **params: object) -> bool:
-    """A policy for ``jax.checkpoint``: keep the factors of splits, forget the rest."""
-    policy = jax.checkpoint_policies.save_only_these_names(FACTORS)
-    return policy(primitive, *args, **params)
+save_factors = jax.checkpoint_policies.save_only_these_names(FACTORS)
+"""A policy for ``jax.checkpoint``: keep the factors of splits, forget the rest."""
 
 
 def saved(factor: jax.Array) -> jax.Array:
@@ -132,8 +130,7 @@ def _split_jvp(max_bond, cutoff, primals, tangents):
     gap, tiny = (large - small) * (large + small), _tiny(norms)
     pairs = keep[None, :bond] & ~keep[first:, None]
     apart = pairs & (large - small > _resolution(norms)) & (gap > tiny**2)
-    gap = jnp.where(apart, gap, 1)
-    turn = numerator * jnp.where(apart, 1 / gap, 0).astype(theta.dtype)
+    turn = numerator * inverse_where(apart, gap).astype(theta.dtype)
     dkept = jnp.where(keep[:bond, None], drows[:bond], 0)
     dkept += matmul(turn.conj().T, rows[first:])
     if cutoff:
@@ -141,7 +138,7 @@ def _split_jvp(max_bond, cutoff, primals, tangents):
     dbasis = matmul(basis[:, bond:], turn[bond - first :])
     if observe := observer.value:
         met = pairs & ~apart & (small > tiny)
-        per_value = jnp.where(met, 1 / jnp.where(met, large, 1), 0)
+        per_value = inverse_where(met, large)
         closed = jnp.linalg.norm(numerator * per_value.astype(theta.dtype))
         undecided = jnp.max(jnp.where(met, large, 0)) / jnp.linalg.norm(norms)
         dvalue = matmul(dbasis, value[1]) + matmul(value[0], dkept)
@@ -215,7 +212,7 @@ def _lq_jvp(primals, tangents):
 def _pseudo_inverse(matrix: jax.Array) -> jax.Array:
     left, values, right = _svd(matrix)
     resolved = values > _resolution(values)
-    inverse = jnp.where(resolved, 1 / jnp.where(resolved, values, 1), 0)
+    inverse = inverse_where(resolved, values)
     scaled = right.conj().T * inverse[None, :].astype(matrix.dtype)
     return saved(matmul(scaled, left.conj().T))
 
@@ -228,5 +225,5 @@ def _svd(matrix: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     left = left_vectors(matrix)
     rows = matmul(left.conj().T, matrix)
     values = jnp.linalg.norm(rows, axis=1)
-    inverse = jnp.where(values > 0, 1 / jnp.where(values > 0, values, 1), 0)
+    inverse = inverse_where(values > 0, values)
     return left, values, rows * inverse[:, None].astype(rows.dtype)

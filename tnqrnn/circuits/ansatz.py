@@ -166,28 +166,21 @@ def apply_matrix(
     """Applies a matrix on some qubits to vectors of 2**n_qubits entries.
 
     Args:
-        matrix (array of shape (..., 2**k, 2**k)): its first tensor factor is
-            ``qubits[0]``; leading axes are batch axes, shared with ``columns``.
-        columns (array of shape (..., 2**n, R)): R vectors as columns.
+        matrix (array of shape (2**k, 2**k)): its first tensor factor is ``qubits[0]``.
+        columns (array of shape (2**n, R)): R vectors as columns.
         qubits: k different qubits, in any order.
         n_qubits: n.
 
     Returns:
         array like ``columns``.
     """
-    k, batch = len(qubits), columns.shape[:-2]
-    lead = len(batch)
-    tensor = columns.reshape(*batch, *(2,) * n_qubits, columns.shape[-1])
-    small = matrix.reshape(*batch, *(2,) * (2 * k))
-    outputs = [n_qubits + 1 + i for i in range(k)]
     before = list(range(n_qubits + 1))
-    after = list(before)
-    for output, qubit in zip(outputs, qubits, strict=True):
-        after[qubit] = output
-    shared = [n_qubits + 1 + k + i for i in range(lead)]
-    result = einsum(
-        small, shared + outputs + list(qubits), tensor, shared + before, shared + after
-    )
+    outputs = [n_qubits + 1 + i for i in range(len(qubits))]
+    renamed = dict(zip(qubits, outputs, strict=True))
+    after = [renamed.get(axis, axis) for axis in before]
+    tensor = columns.reshape(*(2,) * n_qubits, -1)
+    small = matrix.reshape((2,) * (2 * len(qubits)))
+    result = einsum(small, [*outputs, *qubits], tensor, before, after)
     return result.reshape(columns.shape)
 
 

@@ -30,8 +30,8 @@ PAULIS = MappingProxyType({"I": np.eye(2, dtype=complex), "X": _X, "Y": _Y, "Z":
 class GateSpec:
     """What a gate's name stands for.
 
-    A rotation is ``projector_off + cos(t/2) projector_on - i sin(t/2) generator``; a
-    fixed gate is ``matrix``.
+    A rotation is ``1 + (cos(t/2) - 1) projector_on - i sin(t/2) generator``; a fixed
+    gate is ``matrix``.
 
     Attributes:
         n_qubits: 1 or 2.
@@ -91,20 +91,18 @@ def gate_matrix(
 
     Args:
         name: a key of :data:`GATES`.
-        angle (array of shape (...)): radians, real; ``None`` for a fixed gate.
+        angle: radians, a real number; ``None`` for a fixed gate.
         dtype: complex type of the result.
 
     Returns:
-        array of shape (..., 2**k, 2**k) for a k-qubit gate.
+        array of shape (2**k, 2**k) for a k-qubit gate.
     """
-    n_qubits = GATES[name].n_qubits
-    angles = jnp.asarray(0 if angle is None else angle, real_dtype(dtype))
-    matrices = gate_matrices((name,), n_qubits, angles.ravel(), dtype)
-    return matrices.reshape(*angles.shape, 2**n_qubits, 2**n_qubits)
+    angles = jnp.asarray([0 if angle is None else angle], real_dtype(dtype))
+    return gate_matrices((name,), GATES[name].n_qubits, angles)[0]
 
 
 def gate_matrices(
-    names: tuple[str | None, ...], n_qubits: int, angles: jax.Array, dtype: str
+    names: tuple[str | None, ...], n_qubits: int, angles: jax.Array
 ) -> jax.Array:
     """The matrices of N gates of one size, by the same few operations.
 
@@ -112,10 +110,9 @@ def gate_matrices(
         names: keys of :data:`GATES`, one for all or N; ``None`` is the identity.
         n_qubits: k, on which each of them acts.
         angles (real array of shape (N,)): radians, any number for a fixed gate.
-        dtype: complex type of the result.
 
     Returns:
-        array of shape (N, 2**k, 2**k).
+        complex array, as precise as ``angles``, of shape (N, 2**k, 2**k).
     """
     half = angles[:, None, None] / 2
     cos, sin = jnp.cos(half), jnp.sin(half)

@@ -21,7 +21,7 @@ import numpy as np
 
 from tnqrnn.checks import real_dtype
 from tnqrnn.circuits.ansatz import Gate
-from tnqrnn.circuits.contract import contract
+from tnqrnn.circuits.elementwise import fused_einsum
 from tnqrnn.circuits.fusion import Pattern
 from tnqrnn.circuits.gates import gate_matrices
 
@@ -92,12 +92,12 @@ def matrices_of(
     of_singles, of_pairs = jnp.split(values, [len(singles)])
     left = right = rest = None
     if singles:
-        matrices = gate_matrices(_names(singles), 1, of_singles, dtype)
+        matrices = gate_matrices(_names(singles), 1, of_singles)
         joined = _joined(matrices.reshape(-1, len(runs), 2, 2))
         left, right, rest = jnp.split(joined, [len(pairs), 2 * len(pairs)])
     found: list[jax.Array] = []
     if pairs:
-        small = gate_matrices(_names(pairs), 2, of_pairs, dtype)
+        small = gate_matrices(_names(pairs), 2, of_pairs)
         if left is not None and right is not None:
             small = _take_along(small, left, right)
         found += _cut(small, paired)
@@ -139,7 +139,7 @@ def _joined(matrices: jax.Array) -> jax.Array:
     first, *later = jnp.split(matrices, len(matrices))
     product = first[0]
     for matrix in later:
-        product = contract(matrix[0], [0, 1, 2], product, [0, 2, 3], [0, 1, 3])
+        product = fused_einsum(matrix[0], [0, 1, 2], product, [0, 2, 3], [0, 1, 3])
     return product
 
 
@@ -150,5 +150,5 @@ def _take_along(small: jax.Array, left: jax.Array, right: jax.Array) -> jax.Arra
         (right, [0, 3, 4], [0, 1, 2, 4]),
     ):
         tensor = small.reshape(-1, 4, 2, 2)
-        small = contract(tensor, [0, 1, 2, 3], matrix, axes, result)
+        small = fused_einsum(tensor, [0, 1, 2, 3], matrix, axes, result)
     return small.reshape(-1, 4, 4)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tnqrnn.circuits.ansatz import Gate
-from tnqrnn.circuits.contract import contract
+from tnqrnn.circuits.elementwise import fused_einsum
 from tnqrnn.circuits.fusion import Block, Pattern
 from tnqrnn.circuits.joins import join, locate
 from tnqrnn.circuits.moves import matrices_of, moves_of
@@ -198,7 +198,7 @@ class _Product:
         result = [0, *out, *(3 * p + 1 for p in touched)]
         matrix = self.matrix.reshape(count, *(2,) * (2 * len(self.places)))
         axes = [3 * p + 2 for p in self.places] + [3 * p + 1 for p in self.places]
-        grown = contract(small, [0, *new, *old], matrix, [0, *axes], result)
+        grown = fused_einsum(small, [0, *new, *old], matrix, [0, *axes], result)
         return _Product(touched, grown.reshape(count, side, side))
 
     def after(self, first: "_Product") -> "_Product":

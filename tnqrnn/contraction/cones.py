@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from tnqrnn.circuits.joins import join, locate
 
-Blocks = tuple[tuple[int, ...], ...]
+QubitSets = tuple[tuple[int, ...], ...]
 """The qubits of each block of a circuit, in the order in which the blocks act."""
 
 MAX_SUPPORT = 4
@@ -44,13 +44,13 @@ class Family:
     """
 
     support: tuple[int, ...]
-    slots: Blocks
+    slots: QubitSets
     members: tuple[int, ...]
     anchors: tuple[int, ...]
     blocks: tuple[tuple[int | None, ...], ...]
 
 
-def light_cone(blocks: Blocks, support: Sequence[int]) -> tuple[int, ...]:
+def light_cone(blocks: QubitSets, support: Sequence[int]) -> tuple[int, ...]:
     """Numbers of the blocks that the state of some qubits depends on.
 
     They are in an order in which the blocks may act, the same for cones that look
@@ -70,7 +70,9 @@ def light_cone(blocks: Blocks, support: Sequence[int]) -> tuple[int, ...]:
 
 
 @functools.lru_cache(maxsize=256)
-def group_supports(blocks: Blocks, supports: Blocks) -> tuple[Blocks, tuple[int, ...]]:
+def group_supports(
+    blocks: QubitSets, supports: QubitSets
+) -> tuple[QubitSets, tuple[int, ...]]:
     """Sets of qubits whose expectations are read from one density matrix.
 
     Supports join, up to ``MAX_SUPPORT`` qubits, when one of their cones holds the
@@ -105,7 +107,7 @@ def group_supports(blocks: Blocks, supports: Blocks) -> tuple[Blocks, tuple[int,
 
 @functools.lru_cache(maxsize=256)
 def families(
-    blocks: Blocks, supports: Blocks, relative: bool = True
+    blocks: QubitSets, supports: QubitSets, relative: bool = True
 ) -> tuple[Family, ...]:
     """The light cones of some sets of qubits, those alike together.
 
@@ -157,10 +159,10 @@ class _Shape:
     """Support and slots of a family in the making."""
 
     support: tuple[int, ...]
-    slots: Blocks
+    slots: QubitSets
 
     @classmethod
-    def of(cls, cone: _Cone, blocks: Blocks, support: Sequence[int]) -> "_Shape":
+    def of(cls, cone: _Cone, blocks: QubitSets, support: Sequence[int]) -> "_Shape":
         here = tuple(qubit - cone.anchor for qubit in support)
         return cls(here, _slots(cone, blocks))
 
@@ -169,11 +171,11 @@ class _Shape:
         return _Shape(support, join(self.slots, other.slots))
 
 
-def _slots(cone: _Cone, blocks: Blocks) -> Blocks:
+def _slots(cone: _Cone, blocks: QubitSets) -> QubitSets:
     return tuple(tuple(q - cone.anchor for q in blocks[i]) for i in cone.numbers)
 
 
-def _family(blocks: Blocks, cones: Sequence[_Cone], shape: _Shape) -> Family:
+def _family(blocks: QubitSets, cones: Sequence[_Cone], shape: _Shape) -> Family:
     slots = shape.slots
     touched = {qubit for slot in slots for qubit in slot}
     idle = tuple((qubit,) for qubit in shape.support if qubit not in touched)

@@ -6,6 +6,7 @@ another one each time.
 """
 
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tqdm
@@ -13,6 +14,9 @@ import tqdm
 from tnqrnn.checks import check_choice, check_int, check_number
 from tnqrnn.contraction.geometry import Geometry
 from tnqrnn.contraction.plan import ContractionPlan
+
+if TYPE_CHECKING:
+    import cotengra
 
 OBJECTIVES = {"forward": "flops", "reverse": "combo-64"}
 """What cotengra minimises for values alone and for gradients in reverse mode. These
@@ -64,13 +68,28 @@ def search_plan(
         spent = time.monotonic() - start
         if best is not None and max_seconds is not None and spent > max_seconds:
             break
-        optimizer = cotengra.RandomGreedyOptimizer(
-            max_repeats=8, seed=one, accel=False, parallel=False
-        )
-        tree = optimizer.search(geometry.inputs, geometry.output, geometry.size_of)
-        tree.subtree_reconfigure_(minimize=OBJECTIVES[objective], seed=one)
+        tree = reconfigured_tree(geometry, OBJECTIVES[objective], one)
         score = tree.get_score(OBJECTIVES[objective])
         if best is None or score < best[0]:
             best = score, tree
     assert best is not None, "one tree is always tried"
     return ContractionPlan.from_tree(geometry, best[1], objective, seed)
+
+
+def random_greedy_tree(geometry: Geometry, seed: int) -> "cotengra.ContractionTree":
+    """The best of eight greedy paths with random tie-breaking."""
+    import cotengra
+
+    optimizer = cotengra.RandomGreedyOptimizer(
+        max_repeats=8, seed=seed, accel=False, parallel=False
+    )
+    return optimizer.search(geometry.inputs, geometry.output, geometry.size_of)
+
+
+def reconfigured_tree(
+    geometry: Geometry, minimize: str, seed: int
+) -> "cotengra.ContractionTree":
+    """The same with optimal orders within subtrees, by what cotengra minimises."""
+    tree = random_greedy_tree(geometry, seed)
+    tree.subtree_reconfigure_(minimize=minimize, seed=seed)
+    return tree

@@ -90,5 +90,4 @@ def _drift(
 
     rebuilt, _ = jax.lax.scan(step, last, (xs, before), reverse=True)
     difference = jax.tree.map(jnp.subtract, rebuilt, start.state)
-    squares = [jnp.sum(leaf**2) for leaf in jax.tree.leaves(difference)]
-    return jnp.sqrt(sum(squares[1:], squares[0]))
+    return jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(difference)))

@@ -14,7 +14,6 @@ the one with respect to the angles. The loop and the backend run as they are.
 """
 
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -24,6 +23,7 @@ from jax.typing import ArrayLike
 
 from tnqrnn.checks import check_finite, check_shape
 from tnqrnn.model import AbstractCell, AbstractSequenceModel, QRNNCell
+from tnqrnn.model.base import parameter_dtype, with_fields
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
 Network = Callable[[jax.Array, jax.Array], jax.Array]
@@ -91,8 +91,8 @@ def gradient_norms(
     targets = jnp.asarray(targets)
     steps = (n_steps,) if targets.ndim == 2 else ()
     check_shape("targets", targets, (n_samples, *steps))
-    dtype = jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))[0].dtype
-    return _norms(model, jnp.asarray(xs, dtype), targets, loss, gradient)
+    xs = jnp.asarray(xs, parameter_dtype(model))
+    return _norms(model, xs, targets, loss, gradient)
 
 
 @eqx.filter_jit
@@ -114,11 +114,11 @@ def _norms(
         return loss(logits, targets).sum()
 
     by_params, by_xs, by_offsets = jax.grad(total, (0, 1, 2))(params, xs, offsets)
-    squares = [jnp.sum(leaf**2) for leaf in jax.tree.leaves(by_params)]
+    square = sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(by_params))
     return GradientNorms(
         jnp.linalg.norm(by_xs, axis=-1).mean(axis=0),
         jnp.linalg.norm(by_offsets, axis=-1).mean(axis=0) if n_offsets else None,
-        jnp.sqrt(sum(squares[1:], squares[0])) / len(xs),
+        jnp.sqrt(square) / len(xs),
     )
 
 
@@ -138,10 +138,9 @@ def _with_offsets(cell: AbstractCell) -> tuple[AbstractCell, int]:
     if not isinstance(cell, QRNNCell):
         return cell, 0
     n_offsets = cell.ansatz.n_params
-    changed = {field.name: getattr(cell, field.name) for field in fields(cell)}
-    changed["network"] = _OffsetNetwork(cell.network, n_offsets)
-    changed["input_size"] = cell.input_size + n_offsets
-    shifted = object.__new__(QRNNCell)  # __init__ would draw new weights
-    for name, value in changed.items():
-        object.__setattr__(shifted, name, value)
+    shifted = with_fields(
+        cell,
+        network=_OffsetNetwork(cell.network, n_offsets),
+        input_size=cell.input_size + n_offsets,
+    )
     return shifted, n_offsets

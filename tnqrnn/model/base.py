@@ -1,7 +1,8 @@
 """What a recurrent cell, quantum or classical, offers to the loop and the models."""
 
 import abc
-from typing import Any
+import dataclasses
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -9,6 +10,7 @@ import jax
 from tnqrnn.backends import AbstractBackend, Truncation
 
 Carry = Any
+Module = TypeVar("Module", bound=eqx.Module)
 
 
 class AbstractCell(eqx.Module):
@@ -61,3 +63,17 @@ class AbstractCell(eqx.Module):
         Raises:
             ValueError: the cell holds no quantum state.
         """
+
+
+def parameter_dtype(module: eqx.Module) -> Any:
+    """The dtype of a module's parameters, which all share one."""
+    return jax.tree.leaves(eqx.filter(module, eqx.is_inexact_array))[0].dtype
+
+
+def with_fields(module: Module, **new: Any) -> Module:
+    """A copy of a module with other fields: its ``__init__`` would draw new weights."""
+    copy = object.__new__(type(module))
+    for field in dataclasses.fields(module):
+        value = new.get(field.name, getattr(module, field.name))
+        object.__setattr__(copy, field.name, value)
+    return copy

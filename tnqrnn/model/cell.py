@@ -24,10 +24,9 @@ from tnqrnn.checks import (
     real_dtype,
 )
 from tnqrnn.circuits import Ansatz, Observables, PauliString, parse_observables
-from tnqrnn.model.base import AbstractCell
+from tnqrnn.model.base import AbstractCell, with_fields
 from tnqrnn.model.controller import Controller, ControllerNetwork
 
-OPTIONS = ("ansatz", "observables", "controller", "readout", "feedback", "backend")
 """What a cell is made of besides its parameters."""
 
 
@@ -164,12 +163,6 @@ class QRNNCell(AbstractCell):
         return self.backend.truncation(carry.state)
 
     def with_backend(self, backend: AbstractBackend) -> "QRNNCell":
-        options = {name: getattr(self, name) for name in OPTIONS}
-        options["backend"] = backend
-        fresh = QRNNCell(self.input_size, key=jax.random.key(0), **options)
-        leaves, structure = jax.tree.flatten(fresh)
-        kept = [
-            old.astype(new.dtype)
-            for old, new in zip(jax.tree.leaves(self), leaves, strict=True)
-        ]
-        return jax.tree.unflatten(structure, kept)
+        dtype = real_dtype(backend.dtype)
+        cell = with_fields(self, backend=backend)
+        return jax.tree.map(lambda leaf: leaf.astype(dtype), cell)

@@ -5,22 +5,38 @@ from typing import Self
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import PRNGKeyArray
 
 from tnqrnn.backends import AbstractBackend
 from tnqrnn.checks import check_choice, check_int
-from tnqrnn.model.base import AbstractCell
+from tnqrnn.model.base import AbstractCell, parameter_dtype
 from tnqrnn.model.rnn import GRADIENTS, Rollout, unroll
 
 
 class AbstractSequenceModel(eqx.Module):
     """A cell and a linear head; subclasses say which steps the head sees."""
 
-    cell: eqx.AbstractVar[AbstractCell]
-    head: eqx.AbstractVar[eqx.nn.Linear]
-    n_classes: eqx.AbstractVar[int]
-    gradient: eqx.AbstractVar[str]
+    cell: AbstractCell
+    head: eqx.nn.Linear
+    n_classes: int = eqx.field(static=True)
+    gradient: str = eqx.field(static=True)
+
+    def __init__(
+        self,
+        cell: AbstractCell,
+        n_classes: int,
+        *,
+        gradient: str = "auto",
+        key: PRNGKeyArray,
+    ) -> None:
+        self.cell = cell
+        self.gradient = check_choice("gradient", gradient, ("auto", *GRADIENTS))
+        self.n_classes = check_int("n_classes", n_classes, minimum=2)
+        self.head = eqx.nn.Linear(
+            cell.output_size, n_classes, dtype=parameter_dtype(cell), key=key
+        )
 
     def __call__(self, xs: ArrayLike, *, gradient: str | None = None) -> jax.Array:
         """Logits for xs of shape (T, F) or (B, T, F); see :meth:`rollout`."""
@@ -46,6 +62,11 @@ class AbstractSequenceModel(eqx.Module):
     def classify(self, readouts: jax.Array) -> jax.Array:
         """Logits from readouts of shape (T, M) or (B, T, M)."""
 
+    def _logits(self, z: jax.Array) -> jax.Array:
+        """The head on what steps read out, (..., M) to (..., C)."""
+        one = lambda z: self.head(self.cell.features(z))  # noqa: E731
+        return jnp.vectorize(one, signature="(m)->(c)")(z)
+
     def with_backend(self, backend: AbstractBackend) -> Self:
         """The same parameters on another representation of the quantum state.
 
@@ -53,7 +74,7 @@ class AbstractSequenceModel(eqx.Module):
             ValueError: the cell is classical.
         """
         cell = self.cell.with_backend(backend)
-        dtype = jax.tree.leaves(eqx.filter(cell, eqx.is_inexact_array))[0].dtype
+        dtype = parameter_dtype(cell)
         head = jax.tree.map(lambda leaf: leaf.astype(dtype), self.head)
         return eqx.tree_at(lambda model: (model.cell, model.head), self, (cell, head))
 
@@ -79,58 +100,18 @@ class SequenceClassifier(AbstractSequenceModel):
     (5, 10)
     """
 
-    cell: AbstractCell
-    head: eqx.nn.Linear
-    n_classes: int = eqx.field(static=True)
-    gradient: str = eqx.field(static=True)
-
-    def __init__(
-        self,
-        cell: AbstractCell,
-        n_classes: int,
-        *,
-        gradient: str = "auto",
-        key: PRNGKeyArray,
-    ) -> None:
-        self.cell = cell
-        self.gradient = check_choice("gradient", gradient, ("auto", *GRADIENTS))
-        self.n_classes = check_int("n_classes", n_classes, minimum=2)
-        self.head = _head(cell, n_classes, key)
+    __init__ = AbstractSequenceModel.__init__  # or type checkers see a dataclass's
 
     def classify(self, readouts: jax.Array) -> jax.Array:
         """Logits of shape (C,) or (B, C) from readouts (T, M) or (B, T, M)."""
-        last = readouts[..., -1, :]
-        one = lambda z: self.head(self.cell.features(z))  # noqa: E731
-        return one(last) if last.ndim == 1 else jax.vmap(one)(last)
+        return self._logits(readouts[..., -1, :])
 
 
 class SequenceLabeler(AbstractSequenceModel):
     """Gives logits at every step; arguments as :class:`SequenceClassifier`."""
 
-    cell: AbstractCell
-    head: eqx.nn.Linear
-    n_classes: int = eqx.field(static=True)
-    gradient: str = eqx.field(static=True)
-
-    def __init__(
-        self,
-        cell: AbstractCell,
-        n_classes: int,
-        *,
-        gradient: str = "auto",
-        key: PRNGKeyArray,
-    ) -> None:
-        self.cell = cell
-        self.gradient = check_choice("gradient", gradient, ("auto", *GRADIENTS))
-        self.n_classes = check_int("n_classes", n_classes, minimum=2)
-        self.head = _head(cell, n_classes, key)
+    __init__ = AbstractSequenceModel.__init__
 
     def classify(self, readouts: jax.Array) -> jax.Array:
         """Logits of shape (T, C) or (B, T, C) from readouts (T, M) or (B, T, M)."""
-        steps = jax.vmap(lambda z: self.head(self.cell.features(z)))
-        return steps(readouts) if readouts.ndim == 2 else jax.vmap(steps)(readouts)
-
-
-def _head(cell: AbstractCell, n_classes: int, key: PRNGKeyArray) -> eqx.nn.Linear:
-    dtype = jax.tree.leaves(eqx.filter(cell, eqx.is_inexact_array))[0].dtype
-    return eqx.nn.Linear(cell.output_size, n_classes, dtype=dtype, key=key)
+        return self._logits(readouts)

@@ -18,9 +18,9 @@ import jax
 import numpy as np
 
 from tnqrnn.backends import BACKENDS, AbstractBackend
-from tnqrnn.circuits import Ansatz
+from tnqrnn.circuits import Ansatz, Gate
 from tnqrnn.model.base import AbstractCell
-from tnqrnn.model.cell import OPTIONS, QRNNCell
+from tnqrnn.model.cell import QRNNCell
 from tnqrnn.model.cells import KINDS
 from tnqrnn.model.controller import Controller
 from tnqrnn.model.heads import (
@@ -111,7 +111,8 @@ def _describe(model: AbstractSequenceModel) -> dict[str, Any]:
         )
     fields: dict[str, Any] = {"input_size": cell.input_size}
     if isinstance(cell, QRNNCell):
-        fields |= {name: getattr(cell, name) for name in OPTIONS}
+        for name in ("observables", "readout", "feedback"):
+            fields[name] = getattr(cell, name)
         fields["ansatz"] = dataclasses.asdict(cell.ansatz)
         fields["controller"] = dataclasses.asdict(cell.controller)
         fields["backend"] = {
@@ -134,7 +135,7 @@ def _build(header: dict[str, Any]) -> AbstractSequenceModel:
     """A model with the header's structure and parameters yet to be filled in."""
     fields = dict(header["fields"])
     if header["cell"] == "qrnn":
-        gates = [tuple(gate.values()) for gate in fields["ansatz"]["gates"]]
+        gates = [Gate(**gate) for gate in fields["ansatz"]["gates"]]
         fields["ansatz"] = Ansatz(fields["ansatz"]["n_qubits"], gates)
         fields["controller"] = Controller(**fields["controller"])
         fields["backend"] = _backend(fields["backend"])

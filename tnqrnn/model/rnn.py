@@ -136,7 +136,9 @@ def _unroll(
         carry = jax.tree.map(
             lambda leaf: jnp.broadcast_to(leaf[None], (batch, *leaf.shape)), start
         )
-    run = {"reversible": _run_reversible, "checkpoint": _run_checkpoint}.get(mode, _run)
+    run: Callable[..., Rollout] = _run_reversible
+    if mode != "reversible":
+        run = functools.partial(_run, checkpoint=mode == "checkpoint")
     params, static = eqx.partition(cell, eqx.is_inexact_array)
 
     def roll(params, samples):
@@ -156,34 +158,22 @@ def _group_size(cell, carry, mode):
     return len(jax.tree.leaves(carry)[0])
 
 
-def _step(cell: AbstractCell, carry: Carry, x: jax.Array) -> tuple[Carry, tuple]:
-    carry, z = jax.vmap(cell)(carry, x)
-    return carry, (z, jax.vmap(cell.truncation)(carry))
-
-
-def _run(cell: AbstractCell, xs: jax.Array, carry: Carry) -> Rollout:
-    carry, (zs, truncation) = _for_steps(cell)(
-        lambda carry, x: _step(cell, carry, x), carry, xs
-    )
-    return Rollout(zs, carry, truncation)
-
-
-def _run_checkpoint(cell: AbstractCell, xs: jax.Array, carry: Carry) -> Rollout:
+def _run(
+    cell: AbstractCell, xs: jax.Array, carry: Carry, *, checkpoint: bool
+) -> Rollout:
+    """Steps in a loop; with ``checkpoint`` each keeps its carry and factors alone."""
     params, static = eqx.partition(cell, eqx.is_inexact_array)
 
-    @functools.partial(jax.checkpoint, policy=save_factors)
     def step(params, carry, x):
-        return _step(eqx.combine(params, static), carry, x)
+        cell = eqx.combine(params, static)
+        carry, z = jax.vmap(cell)(carry, x)
+        return carry, (z, jax.vmap(cell.truncation)(carry))
 
-    carry, (zs, truncation) = _for_steps(cell)(
-        lambda carry, x: step(params, carry, x), carry, xs
-    )
+    if checkpoint:
+        step = jax.checkpoint(step, policy=save_factors)
+    loop = _loop if cell.grows else jax.lax.scan
+    carry, (zs, truncation) = loop(functools.partial(step, params), carry, xs)
     return Rollout(zs, carry, truncation)
-
-
-def _for_steps(cell: AbstractCell) -> Callable:
-    """``jax.lax.scan``, or a loop like it for a carry that grows."""
-    return _loop if cell.grows else jax.lax.scan
 
 
 def _loop(step: Callable, carry: Carry, xs: jax.Array) -> tuple[Carry, Any]:

@@ -9,7 +9,7 @@ import xarray as xr
 
 from tnqrnn.checks import check_choice
 from tnqrnn.records import write_atomic
-from tnqrnn.study.points import Point, Scalar
+from tnqrnn.study.points import Point, Scalar, axis_values
 
 _MEASURED = {"wall_seconds": "s", "peak_memory_bytes": "bytes"}
 
@@ -42,8 +42,8 @@ def to_dataset(
             than in other runs or than ``dims`` says, or more entries along a dimension
             than ``coords`` has.
     """
-    axes = list(points[0])
-    values = {a: list(dict.fromkeys(point[a] for point in points)) for a in axes}
+    values = axis_values(points)
+    axes = list(values)
     rows = [_row(record, axes) for record in records]
     names = list(dict.fromkeys(name for row in rows for name in row))
     layout = {name: _metric_dims(name, rows, (dims or {}).get(name)) for name in names}

@@ -1,8 +1,8 @@
 """Figures of a study, drawn from its dataset alone.
 
-Colours are the eight of Okabe and Ito that colour-blind readers tell apart, and every
-group has a marker and a line style as well. Nothing here touches matplotlib's global
-state or needs a screen.
+Colours are seven of the eight of Okabe and Ito, which colour-blind readers tell apart
+(yellow is faint on white), and every group has a marker and a line style as well.
+Nothing here touches matplotlib's global state or needs a screen.
 """
 
 import dataclasses

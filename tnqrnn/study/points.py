@@ -57,6 +57,11 @@ def grid_points(axes: Grid | Sequence[Grid]) -> list[Point]:
     return list(points.values())
 
 
+def axis_values(points: Sequence[Point]) -> dict[str, list[Scalar]]:
+    """The values of each axis, in order of first appearance."""
+    return {name: list(dict.fromkeys(p[name] for p in points)) for name in points[0]}
+
+
 def replaced(preset: Mapping[str, Any], arguments: Any) -> dict[str, Any]:
     """A preset with the entries that ``arguments`` replace: attributes not ``None``.
 

@@ -14,6 +14,7 @@ from typing import Any
 from tnqrnn.records import write_atomic
 from tnqrnn.study.dataset import save_dataset
 from tnqrnn.study.figures import Chart
+from tnqrnn.study.points import axis_values
 from tnqrnn.study.study import Study
 from tnqrnn.study.tables import Table
 
@@ -174,12 +175,7 @@ def _facts(facts: Mapping[str, str]) -> str:
 
 
 def _configuration(study: Study) -> dict[str, str]:
-    axes: dict[str, list[Any]] = {}
-    for point in study.points():
-        for name, value in point.items():
-            axes.setdefault(name, [])
-            if value not in axes[name]:
-                axes[name].append(value)
+    axes = axis_values(study.points())
     facts = {f"axis {name}": ", ".join(map(str, axes[name])) for name in axes}
     settings = study.configuration["settings"]
     return facts | {name: json.dumps(value) for name, value in settings.items()}

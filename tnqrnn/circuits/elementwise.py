@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 
-def contract(
+def fused_einsum(
     a: jax.Array, a_axes: list[int], b: jax.Array, b_axes: list[int], result: list[int]
 ) -> jax.Array:
     """An einsum over named axes, as a sum of elementwise products; axes are merged.
