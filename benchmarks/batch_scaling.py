@@ -58,7 +58,7 @@ def measure(options: Options) -> dict[str, list[float]]:
             took = gradient_step.run(
                 *(gradient_step.OURS, n_qubits, "chain", options.n_steps, batch),
                 *("complex64", options.seconds),
-                options=gradient_step.Options(cores=cores),
+                options=gradient_step.Processes(cores=cores),
             )
             finished.append(took["seconds"])
             gradient_step.write(file, results)

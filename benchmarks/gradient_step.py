@@ -48,7 +48,28 @@ WRITING = threading.Lock()
 
 
 @dataclass
-class Options:
+class Processes:
+    """How measuring processes are run.
+
+    Attributes:
+        rounds: processes of each configuration, taking turns.
+        seconds: time of repeated calls in a process.
+        limit: seconds a process may take.
+        cores: processor cores a process may use.
+        platform: what JAX runs on, `cpu` or `cuda`.
+        turns: a file; processes compile side by side and lock it to measure.
+    """
+
+    rounds: int = 3
+    seconds: float = 2.0
+    limit: float = 600.0
+    cores: int = 1
+    platform: str = "cpu"
+    turns: Path | None = None
+
+
+@dataclass
+class Options(Processes):
     """What to measure.
 
     Attributes:
@@ -58,12 +79,6 @@ class Options:
         batch: samples a gradient.
         check_qubits: number of qubits at which results are compared first; 0: nowhere.
         peers: libraries beside this one.
-        rounds: processes of each configuration, taking turns.
-        seconds: time of repeated calls in a process.
-        limit: seconds a process may take.
-        cores: processor cores a process may use.
-        platform: what JAX runs on, `cpu` or `cuda`.
-        turns: a file; processes compile side by side and lock it to measure.
         out: folder of the results; finished measurements there are kept.
     """
 
@@ -79,12 +94,6 @@ class Options:
         "pennylane",
         "torch",
     )
-    rounds: int = 3
-    seconds: float = 2.0
-    limit: float = 600.0
-    cores: int = 1
-    platform: str = "cpu"
-    turns: Path | None = None
     out: Path = Path("runs/gradient_step")
 
 
@@ -93,7 +102,7 @@ class Failed(Exception):
 
 
 def run(
-    name: str, *arguments: object, options: Options, script: str = "gradient_peers.py"
+    name: str, *arguments: object, options: Processes, script: str = "gradient_peers.py"
 ) -> dict:
     """One process of a script that measures a library.
 
@@ -168,7 +177,7 @@ def check(options: Options) -> None:
                     sys.exit(f"{name} differs from straightforward JAX.")
 
 
-def workers(options: Options) -> ThreadPoolExecutor:
+def workers(options: Processes) -> ThreadPoolExecutor:
     """Runs one process at a time, or all at once if they take turns by themselves."""
     return ThreadPoolExecutor(1 if options.turns is None else 64)
 
@@ -343,11 +352,8 @@ def device(results: dict, options: Any) -> str:
 def what_lines_are(results: dict) -> str:
     """Medians of how many processes, which the bars span."""
     counts = [len(runs) for runs in results["runs"].values()]
-    least, most = min(counts), max(counts)
-    if most == 1:
-        return "one process each"
-    number = f"{most}" if least == most else f"{least} to {most}"
-    return f"medians of {number} processes, which bars span"
+    number = " to ".join(map(str, sorted({min(counts), max(counts)})))
+    return f"medians of {number} process(es), which bars span"
 
 
 def draw_line(panel: Axes, points: list[tuple[int, list[float]]], **style: Any) -> None:

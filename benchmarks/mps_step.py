@@ -48,7 +48,7 @@ HEAD = (
 
 
 @dataclass
-class Options:
+class Options(gradient_step.Processes):
     """What to measure.
 
     Attributes:
@@ -60,12 +60,6 @@ class Options:
         large: numbers of qubits for this library alone.
         large_bonds: largest bond dimensions there; from 32 on half the batch.
         large_steps: sequence length there.
-        rounds: processes of each configuration, taking turns.
-        seconds: time of repeated calls in a process.
-        limit: seconds a process may take.
-        cores: processor cores a process may use.
-        platform: what JAX runs on, `cpu` or `cuda`.
-        turns: a file; processes compile side by side and lock it to measure.
         out: folder of the results; finished measurements there are kept.
     """
 
@@ -77,12 +71,6 @@ class Options:
     large: tuple[int, ...] = ()
     large_bonds: tuple[int, ...] = (8, 16, 32)
     large_steps: int = 16
-    rounds: int = 3
-    seconds: float = 2.0
-    limit: float = 600.0
-    cores: int = 1
-    platform: str = "cpu"
-    turns: Path | None = None
     out: Path = Path("runs/mps_step")
 
 
@@ -107,18 +95,8 @@ def run(name: str, size: Size, task: object, options: Options) -> dict:
     """One process of `mps_peers.py`; the task is ``check`` or seconds of repeats."""
     return gradient_step.run(
         *(name, size.n_qubits, size.n_steps, size.batch, size.max_bond, task),
-        options=processes(options),
+        options=options,
         script="mps_peers.py",
-    )
-
-
-def processes(options: Options) -> gradient_step.Options:
-    """How processes are run, as `gradient_step.py` takes it."""
-    return gradient_step.Options(
-        limit=options.limit,
-        cores=options.cores,
-        platform=options.platform,
-        turns=options.turns,
     )
 
 
@@ -136,7 +114,7 @@ def check(results: dict, options: Options) -> None:
             gradient_step.write(options.out / "results.json", results)
 
     names = (EXACT, OURS, *options.peers)
-    with gradient_step.workers(processes(options)) as pool:
+    with gradient_step.workers(options) as pool:
         jobs = {
             size.key(name): pool.submit(one, name, size)
             for size in checked(options)
@@ -232,7 +210,7 @@ def measure(results: dict, options: Options) -> None:
     for sizes, names in lines(options):
         given_up: set[str] = set()
         for size in sizes:
-            with gradient_step.workers(processes(options)) as pool:
+            with gradient_step.workers(options) as pool:
                 gradient_step.take_turns(
                     {name: size.key(name) for name in names},
                     partial(run, size=size, task=options.seconds, options=options),
