@@ -12,6 +12,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import psutil
 
@@ -51,6 +52,32 @@ def check_number(
     return float(value)
 
 
+def check_bool(name: str, value: Any) -> bool:
+    """Returns ``value`` as a ``bool``.
+
+    Raises:
+        ValueError: it is neither ``True`` nor ``False``.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} must be True or False, got {value!r}.")
+    return bool(value)
+
+
+def check_instance(name: str, value: Any, kind: type) -> Any:
+    """Returns ``value`` if it is an instance of ``kind``.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(value, kind):
+        what = value.__name__ if isinstance(value, type) else type(value).__name__
+        raise ValueError(
+            f"{name} must be an instance of {kind.__name__}, got "
+            f"{'the class ' if isinstance(value, type) else ''}{what}."
+        )
+    return value
+
+
 def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
     """Returns ``value`` if it is one of ``choices``.
 
@@ -85,6 +112,18 @@ def check_shape(name: str, array: Any, shape: Sequence[int | str]) -> tuple[int,
     return actual
 
 
+def check_real(name: str, array: Any) -> None:
+    """Refuses complex numbers and what is no number.
+
+    Raises:
+        ValueError: another dtype than integers, bools and floating numbers.
+    """
+    dtype = array.dtype if isinstance(array, jax.Array) else np.asarray(array).dtype
+    kinds = (jnp.floating, jnp.integer, jnp.bool_)
+    if not any(jnp.issubdtype(dtype, kind) for kind in kinds):
+        raise ValueError(f"{name} must be real numbers, got {dtype} values.")
+
+
 def check_finite(name: str, array: Any) -> None:
     """Refuses NaN and infinity in an array whose entries are known.
 
@@ -94,7 +133,7 @@ def check_finite(name: str, array: Any) -> None:
     if isinstance(array, jax.core.Tracer):
         return
     values = np.asarray(array)
-    if np.issubdtype(values.dtype, np.inexact) and not np.isfinite(values).all():
+    if jnp.issubdtype(values.dtype, jnp.inexact) and not np.isfinite(values).all():
         bad = int(values.size - np.isfinite(values).sum())
         raise ValueError(
             f"{name} must be finite, got {bad} NaN or infinite of {values.size} values."

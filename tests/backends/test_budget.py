@@ -65,6 +65,21 @@ def test_compiled_gradients_check_when_they_run():
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
+def test_training_and_evaluation_raise_the_same_error():
+    cell = make_cell(on_truncation="raise", budget=0.001)
+    model = tq.SequenceClassifier(cell, 2, key=jax.random.key(2))
+    part = (np.asarray(XS), np.array([0, 1]))
+    task = tq.Task.from_arrays(part, part, part)
+    with pytest.raises(tq.TruncationError, match="budget=0.001 is allowed"):
+        tq.evaluate(model, task.test)
+    with pytest.raises(tq.TruncationError, match="budget=0.001 is allowed"):
+        tq.fit(model, task, epochs=1, batch_size=2, progress=False)
+    with pytest.raises(
+        ValueError, match="split must be an instance of Split, got Task"
+    ):
+        tq.evaluate(model, task)
+
+
 def test_bad_options_are_refused():
     with pytest.raises(ValueError, match="on_truncation"):
         tq.MPS(2, on_truncation="panic")

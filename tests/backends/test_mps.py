@@ -498,6 +498,29 @@ def test_layers_in_pairs_are_the_circuit(n_layers, rng):
     np.testing.assert_allclose(readouts, expected, atol=EXACT_C128)
 
 
+@pytest.mark.parametrize(
+    "ansatz, max_bond",
+    [
+        (tq.hardware_efficient(5, topology="brickwork"), 2),
+        (tq.hardware_efficient(9, topology="brickwork"), 8),
+        (tq.Ansatz(8, [("crx", (1 - i % 2, 2 - i % 2), i) for i in range(4)]), 2),
+    ],
+)
+def test_a_wide_sweep_may_end_at_its_first_cores(ansatz, max_bond, rng):
+    """Every gate then belongs to the head, and the sweep has no block of its own."""
+    stages = [
+        s for p in parts(ansatz, Layout(ansatz.n_qubits, max_bond)) for s in p.stages
+    ]
+    assert any(stage.window > 2 and not stage.right for stage in stages)
+    angles = rng.uniform(-np.pi, np.pi, (2, ansatz.n_params))
+    run = jax.jit(lambda backend, a: roll_out(backend, ansatz, a), static_argnums=0)
+    state, readouts = run(tq.MPS(max_bond, dtype="complex128"), angles)
+    _, expected = run(tq.Statevector("complex128"), angles)
+    bound = tq.MPS(max_bond, dtype="complex128").truncation(state).readout_bound
+    error = np.abs(readouts[-1] - expected[-1]).max()
+    assert error <= bound + EXACT_C128
+
+
 def test_layers_are_paired_where_that_is_cheaper(rng):
     """Gates that reach far cost splits as well; either answer occurs."""
     layout, paired = Layout(10, 2), []

@@ -105,6 +105,7 @@ def test_a_drawing_shows_long_gates_and_their_angles():
         ({"n_qubits": 2, "entangler": "cxx"}, "entangler must be one of .*'cxx'"),
         ({"n_qubits": 2, "topology": "star"}, "topology must be one of .*'star'"),
         ({"n_qubits": 2, "rotations": ["h"]}, "rotations must be one of .*'h'"),
+        ({"n_qubits": 2, "rotations": "h"}, "rotations must be one of .*'h'"),
     ],
 )
 def test_bad_layers_are_refused(arguments, message):
@@ -121,6 +122,11 @@ def test_bad_layers_are_refused(arguments, message):
         (("cz", (0, 0)), "gates: cz must act on 2 different qubits"),
         (("cz", (0,)), "gates: cz must act on 2 different qubits"),
         (("cz", (0, 2)), r"gates: qubit must be an integer in \[0, 1\], got 2"),
+        (
+            ("ry", 0, 0, 5),
+            r"gates must hold \(name, qubits\) or .*, got \('ry', 0, 0, 5",
+        ),
+        (("h",), r"gates must hold .*, got \('h',\)"),
         (("ry", 0, 1), r"every angle index from 0 up without a gap, got \[1\]"),
     ],
 )
@@ -129,8 +135,19 @@ def test_bad_gates_are_refused(gate, message):
         tq.Ansatz(2, [gate])
 
 
+def test_arguments_may_come_from_numpy_and_iterators():
+    plain = tq.Ansatz(2, [("h", 0), ("ry", 1, 0)])
+    assert tq.Ansatz(2, [("h", np.int64(0)), ("ry", np.int32(1), np.int64(0))]) == plain
+    once = tq.hardware_efficient(3, rotations=iter(["ry", "rz"]))
+    assert once == tq.hardware_efficient(3)
+
+
 def test_bad_angles_and_sizes_are_refused():
     ansatz = tq.hardware_efficient(2)
+    with pytest.raises(ValueError, match="angles must be real numbers, got complex128"):
+        ansatz.unitary(np.zeros(10) * 1j)
+    with pytest.raises(ValueError, match="angles must be finite, got 10 NaN"):
+        tq.Statevector().evolve(ansatz, np.full(10, np.nan), tq.Statevector().init(2))
     with pytest.raises(ValueError, match=r"angles must be of shape \(10,\).*\(9,\)"):
         ansatz.unitary(np.zeros(9))
     with pytest.raises(ValueError, match="dtype must be one of"):

@@ -32,6 +32,12 @@ def test_parsed_strings_pass_unchanged():
         ([""], "got ''"),
         (["x0"], "got 'x0'"),
         ([((0, "W"),)], "must have X, Y or Z"),
+        ([((0, ""),)], "must have X, Y or Z"),
+        ([((0, "XY"),)], "must have X, Y or Z"),
+        ([((1.9, "Z"),)], r"must be Pauli strings .*, got \(\(1.9, 'Z'\),\)"),
+        ([(0, "Z")], r"must be Pauli strings .*, got \(0, 'Z'\)"),
+        ([5], "must be Pauli strings .*, got 5"),
+        (None, "must be a sequence of Pauli strings, got None"),
     ],
 )
 def test_bad_observables_are_refused(observables, message):

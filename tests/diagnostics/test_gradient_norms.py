@@ -148,11 +148,21 @@ def test_another_loss_is_taken():
         (np.zeros((3, 4, 2)), np.zeros(2, int), r"targets must be of shape \(3,\)"),
         (np.zeros((3, 4, 2)), np.zeros((3, 5), int), r"targets must be of .*\(3, 4\)"),
         (np.full((3, 4, 2), np.nan), np.zeros(3, int), "xs must be finite"),
+        (np.zeros((3, 4, 2)), np.array([0, 7, 0]), r"targets must be in \[0, .*to 7"),
+        (np.zeros((3, 4, 2)), np.array([0, -1, 0]), r"targets must be in \[0, .*-1 to"),
+        (np.zeros((3, 4, 2)), np.zeros(3), "targets must be integers, got float64"),
     ],
 )
 def test_bad_input_is_refused(xs, targets, message):
     with pytest.raises(ValueError, match=message):
         gradient_norms(quantum_model(), xs, targets)
+
+
+def test_a_circuit_without_angles_has_no_gradient_by_them():
+    cell = tq.QRNNCell(2, tq.Ansatz(2, [("h", 0)]), key=jax.random.key(0))
+    model = tq.SequenceClassifier(cell, 3, key=jax.random.key(1))
+    norms = gradient_norms(model, np.ones((2, 3, 2)), np.zeros(2, int))
+    assert norms.angles is None and (norms.inputs == 0).all() and norms.parameters > 0
 
 
 def test_an_unknown_mode_is_refused():

@@ -52,6 +52,22 @@ def test_groups_are_the_whole(n_samples, size, n_devices):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
 
 
+def test_arrays_without_entries_are_put_together_again():
+    """One qubit has no bond that discards; a short history holds no blocks."""
+    cell = tq.QRNNCell(
+        2, tq.hardware_efficient(1, n_layers=1), observables="z", key=jax.random.key(0)
+    )
+    xs = jnp.linspace(-1, 1, 2 * 4097).reshape(4097, 1, 2).astype("float32")
+    rollout = tq.unroll(cell, xs)
+    assert rollout.readouts.shape == (4097, 1, 1)
+    assert rollout.truncation.discarded_weight.shape == (4097, 1, 0)
+    for backend in (tq.Statevector(), tq.Network(search="never")):
+        alone = tq.unroll(cell.with_backend(backend), xs[:4])
+        with tq.batch_over_devices(2):
+            spread = tq.unroll(cell.with_backend(backend), xs[:4])
+        np.testing.assert_allclose(spread.readouts, alone.readouts, atol=1e-6)
+
+
 def problem(n_qubits, batch, backend):
     ansatz = tq.hardware_efficient(n_qubits)
     cell = tq.QRNNCell(2, ansatz, backend=backend, key=jax.random.key(0))

@@ -182,12 +182,45 @@ def test_a_model_file_without_its_description_is_refused(tmp_path):
         ({"controller": "swish"}, "activation must be one of .*'swish'"),
         ({"readout": "big"}, "readout must be one of .*'big'"),
         ({"readout": np.nan}, "readout must be a finite number"),
+        ({"readout": 1e39}, "readout must be finite in float32, got 1e\\+39"),
         ({"observables": ["Z3"]}, "act on qubits 0 to 2"),
+        ({"feedback": "no"}, "feedback must be True or False, got 'no'"),
+        ({"backend": tq.MPS}, "backend must be an instance of .*, got the class MPS"),
+        ({"controller": 32}, "controller must be an instance of Controller, got int"),
     ],
 )
 def test_bad_cells_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         make_model(**options)
+
+
+def test_numbers_of_numpy_are_saved_as_python_s(tmp_path):
+    controller = tq.Controller(embedding_size=np.int64(4), init_scale=np.float32(0.5))
+    backend = tq.Network(memory_limit=np.int64(10**6))
+    ansatz = tq.hardware_efficient(2, n_layers=1)
+    quantum = tq.QRNNCell(
+        *(np.int64(3), ansatz),
+        controller=controller,
+        feedback=np.bool_(True),
+        backend=backend,
+        key=KEYS[0],
+    )
+    for cell in (quantum, tq.cells.RNN(np.int64(3), np.int64(5), key=KEYS[0])):
+        model = tq.SequenceClassifier(cell, np.int64(2), key=KEYS[1])
+        assert eqx.tree_equal(tq.load(tq.save(model, tmp_path / "model.npz")), model)
+
+
+def test_the_haar_scale_is_finite_or_refused():
+    options = {"readout": "haar", "observables": ["Z0"], "key": KEYS[0]}
+    largest = tq.QRNNCell(1, tq.Ansatz(255, [("h", 0)]), backend=tq.MPS(1), **options)
+    assert np.isfinite(largest.features(jnp.ones(1, "float32"))).all()
+    with pytest.raises(ValueError, match="another than 'haar' from 256 qubits on"):
+        tq.QRNNCell(1, tq.Ansatz(256, [("h", 0)]), backend=tq.MPS(1), **options)
+    double = tq.MPS(1, dtype="complex128")
+    larger = tq.QRNNCell(1, tq.Ansatz(1100, [("h", 0)]), backend=double, **options)
+    assert np.isfinite(larger.features(jnp.ones(1))).all()
+    with pytest.raises(ValueError, match="got 1100 qubits"):
+        larger.with_backend(tq.MPS(1))
 
 
 def test_other_bad_arguments_are_refused():

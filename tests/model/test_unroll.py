@@ -271,6 +271,34 @@ def test_a_batch_too_large_for_memory_is_refused():
         jax.eval_shape(lambda xs: tq.unroll(cell, xs), xs)
 
 
+def test_a_carry_that_is_not_the_cell_s_is_refused():
+    def make(n_qubits, backend=None):
+        return tq.QRNNCell(
+            2,
+            tq.hardware_efficient(n_qubits, n_layers=1),
+            observables=["Z0", "X1"],
+            backend=backend,
+            key=jax.random.key(0),
+        )
+
+    cell, xs = make(2), np.ones((3, 2), "float32")
+    batch = jax.tree.map(lambda leaf: jnp.stack([leaf] * 2), cell.init())
+    chi_3 = make(8, tq.MPS(3)).init()
+    cases = [
+        (cell, xs, cell.init(tq.Statevector().init(3))),
+        (cell, xs, batch),
+        (cell, np.stack([xs] * 2), cell.init()),
+        (cell, np.stack([xs] * 3), batch),
+        (cell, xs, cell.init().state),
+        (cell, xs, "carry"),
+        (make(8, tq.MPS(2)), xs, chi_3),
+        (make(2, tq.Network(search="never")), xs, cell.init().state),
+    ]
+    for cell, xs, carry in cases:
+        with pytest.raises(ValueError, match=r"carry must be like the cell's init\(\)"):
+            tq.unroll(cell, xs, carry=carry)
+
+
 def test_bad_sequences_are_refused():
     cell = make_cell(tq.Statevector())
     good = np.zeros((4, 3), np.float32)
@@ -279,6 +307,14 @@ def test_bad_sequences_are_refused():
             tq.unroll(cell, np.zeros(shape, np.float32))
     with pytest.raises(ValueError, match="xs must be finite, got 1 NaN or infinite"):
         tq.unroll(cell, np.where(np.arange(12).reshape(4, 3) == 5, np.nan, good))
+    with pytest.raises(ValueError, match="xs must be finite, got 12 NaN or infinite"):
+        tq.unroll(cell, np.full((4, 3), 1e300))
+    with pytest.raises(ValueError, match="xs must be finite, got 12 NaN or infinite"):
+        tq.unroll(cell, jnp.full((4, 3), jnp.nan, jnp.bfloat16))
+    with pytest.raises(ValueError, match="xs must be real numbers, got complex128"):
+        tq.unroll(cell, np.zeros((4, 3), complex))
+    with pytest.raises(ValueError, match="cell must be an instance of AbstractCell"):
+        tq.unroll(tq.SequenceClassifier(cell, 2, key=jax.random.key(0)), good)
     with pytest.raises(ValueError, match="gradient must be one of .*got 'adjoint'"):
         tq.unroll(cell, good, gradient="adjoint")
     with pytest.raises(ValueError, match="'checkpoint', 'store'.* got 'reversible'"):

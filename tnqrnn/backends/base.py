@@ -325,7 +325,7 @@ def check_vector(n_qubits: int, dtype: str) -> None:
 
 
 def check_amplitudes(amplitudes: ArrayLike, dtype: str) -> tuple[jax.Array, int]:
-    """Amplitudes of a normalised state as an array, and their number of qubits.
+    """Amplitudes as an array of norm 1, and their number of qubits.
 
     Raises:
         ValueError: see :meth:`AbstractBackend.from_statevector`.
@@ -336,8 +336,7 @@ def check_amplitudes(amplitudes: ArrayLike, dtype: str) -> tuple[jax.Array, int]
         raise ValueError(f"amplitudes must be of shape (2**n,), n >= 1, got {shape}.")
     check_finite("amplitudes", amplitudes)
     array = jnp.asarray(amplitudes, dtype)
-    if not isinstance(array, jax.core.Tracer):
-        norm = float(jnp.linalg.norm(array))
-        if abs(norm - 1) > 1e-4:
-            raise ValueError(f"amplitudes must have norm 1, got {norm:.6g}.")
-    return array, n_qubits
+    norm = jnp.linalg.norm(array)
+    if not isinstance(norm, jax.core.Tracer) and abs(norm - 1) > 1e-4:
+        raise ValueError(f"amplitudes must have norm 1, got {float(norm):.6g}.")
+    return array / norm.astype(dtype), n_qubits

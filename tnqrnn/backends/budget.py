@@ -6,8 +6,11 @@ a caller's ``jax.jit``, ``jax.vmap`` or ``jax.grad`` it is not known yet, and th
 becomes a part of the program.
 """
 
+import contextlib
 import functools
+import re
 import warnings
+from collections.abc import Iterator
 from typing import TypeVar
 
 import equinox as eqx
@@ -40,7 +43,8 @@ def within_budget(
 
     Raises:
         TruncationError: ``on_truncation="raise"`` and a larger loss, or NaN. Under
-            ``jax.jit`` the compiled program raises ``equinox.EquinoxRuntimeError``.
+            ``equinox.filter_jit`` the compiled program raises
+            ``equinox.EquinoxRuntimeError``, under ``jax.jit`` JAX's own error.
 
     Warns:
         RuntimeWarning: ``on_truncation="warn"`` and a larger loss; under ``jax.jit``
@@ -59,6 +63,20 @@ def within_budget(
         return eqx.error_if(value, ~(worst <= budget), message)
     jax.debug.callback(functools.partial(_warn_if_over, budget=budget), worst)
     return value
+
+
+@contextlib.contextmanager
+def named_truncation_errors() -> Iterator[None]:
+    """Makes a :class:`TruncationError` of what a compiled program raises instead."""
+    try:
+        yield
+    except RuntimeError as error:
+        if found := _OVER.search(str(error)):
+            raise TruncationError(found[0]) from None
+        raise
+
+
+_OVER = re.compile(r"truncation lost .*? on_truncation='ignore'\.")
 
 
 def _warn_if_over(worst: jax.Array, budget: float) -> None:

@@ -69,13 +69,16 @@ class MPS(AbstractBackend):
     Args:
         max_bond: chi >= 1; 1 is a product state.
         cutoff: Schmidt values below ``cutoff`` times a bond's largest are discarded
-            too; shapes stay.
+            too; shapes stay. Without effect on a register that ``max_bond`` holds
+            exactly, ``max_bond >= 2**(n // 2)``: nothing is split there.
         dtype: ``"complex64"`` or ``"complex128"``.
         on_truncation: what :func:`tnqrnn.unroll` does when a state ends with an
             estimated infidelity ``1 - exp(log_fidelity)`` above ``budget``:
-            ``"ignore"``, ``"warn"``, or ``"raise"`` a :class:`TruncationError`. Inside
-            a caller's ``jax.jit`` the check is a part of the program, which warns, or
-            raises ``equinox.EquinoxRuntimeError``, when it runs.
+            ``"ignore"``, ``"warn"``, or ``"raise"`` a :class:`TruncationError`;
+            :func:`tnqrnn.fit` and :func:`tnqrnn.evaluate` raise it, too. In a program
+            that a caller compiles the check runs when the program does, which warns, or
+            raises ``equinox.EquinoxRuntimeError`` under ``equinox.filter_jit`` and
+            ``jax.errors.JaxRuntimeError`` under ``jax.jit``.
         budget: in [0, 1].
 
     Raises:

@@ -98,7 +98,8 @@ class Network(AbstractBackend):
         super().__post_init__()
         check_choice("search", self.search, SEARCH)
         if self.memory_limit is not None:
-            check_int("memory_limit", self.memory_limit, minimum=1)
+            limit = check_int("memory_limit", self.memory_limit, minimum=1)
+            object.__setattr__(self, "memory_limit", limit)
 
     def init(self, n_qubits: int) -> NetworkState:
         n_qubits = check_int("n_qubits", n_qubits, minimum=1)

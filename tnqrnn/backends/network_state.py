@@ -102,8 +102,7 @@ def block_matrices(
     found = []
     for n_qubits in SIZES:
         chosen = [block for block in blocks if len(block.qubits) == n_qubits]
-        none = jnp.zeros((0, 2**n_qubits, 2**n_qubits), dtype)
-        found.append(unitaries.stack(chosen, n_qubits) if chosen else none)
+        found.append(unitaries.stack(chosen, n_qubits))
     return tuple(found)
 
 

@@ -10,7 +10,9 @@ takes its own angle, numbered in the order the gates act::
     2: -[ry 2]-[rz 5]--------[rx 7]----
 """
 
+import dataclasses
 import functools
+import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,8 +24,10 @@ from jax.typing import ArrayLike
 from tnqrnn.checks import (
     check_choice,
     check_dtype,
+    check_finite,
     check_int,
     check_memory,
+    check_real,
 )
 from tnqrnn.circuits.gates import GATES, gate_matrix
 from tnqrnn.products import einsum
@@ -150,13 +154,15 @@ def check_angles(ansatz: Ansatz, angles: ArrayLike) -> jax.Array:
     """``angles`` as an array, if its length is the circuit's.
 
     Raises:
-        ValueError: any other shape.
+        ValueError: any other shape, or values that are not real and finite.
     """
     if np.shape(angles) != (ansatz.n_params,):
         raise ValueError(
             f"angles must be of shape ({ansatz.n_params},), one for each of the "
             f"circuit's angles, got {np.shape(angles)}."
         )
+    check_real("angles", angles)
+    check_finite("angles", angles)
     return jnp.asarray(angles)
 
 
@@ -218,6 +224,7 @@ def hardware_efficient(
     """
     n_qubits = check_int("n_qubits", n_qubits, minimum=1)
     n_layers = check_int("n_layers", n_layers, minimum=1)
+    rotations = (rotations,) if isinstance(rotations, str) else tuple(rotations)
     for rotation in rotations:
         check_choice("rotations", rotation, ("rx", "ry", "rz"))
     check_choice("entangler", entangler, ENTANGLERS)
@@ -249,14 +256,16 @@ def _pairs(n_qubits: int, topology: str) -> list[tuple[int, int]]:
 
 
 def _check_gate(gate: Gate | tuple, n_qubits: int) -> Gate:
-    name, qubits, angle = (
-        (gate.name, gate.qubits, gate.angle)
-        if isinstance(gate, Gate)
-        else (*gate, None)[:3]
-    )
+    entry = dataclasses.astuple(gate) if isinstance(gate, Gate) else gate
+    if not isinstance(entry, Sequence) or len(entry) not in (2, 3):
+        raise ValueError(
+            "gates must hold (name, qubits) or (name, qubits, angle index), "
+            f"got {entry!r}."
+        )
+    name, qubits, angle = (*entry, None)[:3]
     check_choice("gates: name", name, GATES)
     spec = GATES[name]
-    qubits = (qubits,) if isinstance(qubits, int) else tuple(qubits)
+    qubits = (qubits,) if isinstance(qubits, numbers.Integral) else tuple(qubits)
     if len(qubits) != spec.n_qubits or len(set(qubits)) < len(qubits):
         raise ValueError(
             f"gates: {name} must act on {spec.n_qubits} different qubits, got {qubits}."

@@ -4,8 +4,9 @@ An observable is a product of Pauli matrices on some qubits, ``((0, "X"), (3, "Z
 for X on qubit 0 times Z on qubit 3. The empty product is the identity, written ``"I"``.
 """
 
+import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 PauliString = tuple[tuple[int, str], ...]
 Observables = str | Sequence[str]
@@ -40,6 +41,10 @@ def parse_observables(
     """
     if isinstance(observables, str):
         return _named(observables, n_qubits)
+    if not isinstance(observables, Iterable):
+        raise ValueError(
+            f"observables must be a sequence of Pauli strings, got {observables!r}."
+        )
     strings = tuple(_parse_one(item, n_qubits) for item in observables)
     if not strings:
         raise ValueError("observables must name at least one observable, got none.")
@@ -72,9 +77,16 @@ def _parse_one(item: str | PauliString, n_qubits: int) -> PauliString:
             )
         factors = [(int(m[2]), m[1]) for m in matches if m]
     else:
-        factors = [(int(qubit), axis) for qubit, axis in item]
+        try:
+            factors = [(operator.index(qubit), axis) for qubit, axis in item]
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                "observables must be Pauli strings such as 'X0 Z3' or "
+                f"((0, 'X'), (3, 'Z')), got {item!r}."
+            ) from error
     qubits = [qubit for qubit, _ in factors]
-    if any(axis not in "XYZ" for _, axis in factors) or len(set(qubits)) < len(qubits):
+    known = all(axis in ("X", "Y", "Z") for _, axis in factors)
+    if not known or len(set(qubits)) < len(qubits):
         raise ValueError(
             f"observables must have X, Y or Z at most once on a qubit, got {item!r}."
         )

@@ -63,10 +63,12 @@ class Unitaries:
         return self._rows[block]
 
     def stack(self, blocks: Sequence[Block | None], n_qubits: int) -> jax.Array:
-        """The matrices of N >= 1 blocks on k qubits each, (N, 2**k, 2**k).
+        """The matrices of N >= 0 blocks on k qubits each, (N, 2**k, 2**k).
 
         ``None`` is the identity. The number of operations does not depend on N.
         """
+        if not blocks:
+            return jnp.zeros((0, 2**n_qubits, 2**n_qubits), self._dtype)
         used = sorted({self._group_of[block] for block in blocks if block is not None})
         every = [*(block for i in used for block in self._groups[i]), None]
         row = {block: i for i, block in enumerate(every)}

@@ -91,6 +91,8 @@ def gradient_norms(
     targets = jnp.asarray(targets)
     steps = (n_steps,) if targets.ndim == 2 else ()
     check_shape("targets", targets, (n_samples, *steps))
+    if loss is cross_entropies:
+        _check_classes(targets, model.n_classes)
     xs = jnp.asarray(xs, parameter_dtype(model))
     return _norms(model, xs, targets, loss, gradient)
 
@@ -122,6 +124,16 @@ def _norms(
     )
 
 
+def _check_classes(targets: jax.Array, n_classes: int) -> None:
+    if not jnp.issubdtype(targets.dtype, jnp.integer):
+        raise ValueError(f"targets must be integers, got {targets.dtype} values.")
+    if isinstance(targets, jax.core.Tracer):
+        return
+    low, high = int(targets.min()), int(targets.max())
+    if low < 0 or high >= n_classes:
+        raise ValueError(f"targets must be in [0, {n_classes}), got {low} to {high}.")
+
+
 class _OffsetNetwork(eqx.Module):
     """A controller's network that takes ``[x; offset]`` and shifts its angles."""
 
@@ -135,7 +147,7 @@ class _OffsetNetwork(eqx.Module):
 
 def _with_offsets(cell: AbstractCell) -> tuple[AbstractCell, int]:
     """The cell with P further inputs added to its angles, and P; 0 if it has none."""
-    if not isinstance(cell, QRNNCell):
+    if not isinstance(cell, QRNNCell) or not cell.ansatz.n_params:
         return cell, 0
     n_offsets = cell.ansatz.n_params
     shifted = with_fields(

@@ -101,7 +101,7 @@ def in_groups(function: Callable, shared: Any, batch: Any, size: int) -> Any:
         each = _spread(each)
     result = each(shared, jax.tree.map(cut, batch))
     return jax.tree.map(
-        lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:n_samples], result
+        lambda leaf: leaf.reshape(n_groups * width, *leaf.shape[2:])[:n_samples], result
     )
 
 

@@ -7,17 +7,21 @@
                   +---- z_{t-1} <---- (one step later) ---- z_t = <P>_psi_t
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from tnqrnn.backends import AbstractBackend, State, Statevector, Truncation
 from tnqrnn.checks import (
+    check_bool,
     check_choice,
+    check_instance,
     check_int,
     check_number,
     check_shape,
@@ -91,17 +95,20 @@ class QRNNCell(AbstractCell):
         key: PRNGKeyArray,
     ) -> None:
         self.input_size = check_int("input_size", input_size, minimum=1)
-        self.ansatz = ansatz
+        self.ansatz = check_instance("ansatz", ansatz, Ansatz)
         self.observables = parse_observables(observables, ansatz.n_qubits)
         if isinstance(controller, str):
             controller = Controller(controller)
-        self.controller = controller
+        self.controller = check_instance("controller", controller, Controller)
         if isinstance(readout, str):
             self.readout = check_choice("readout", readout, ("unit", "haar", "learned"))
         else:
             self.readout = check_number("readout", readout)
-        self.feedback = feedback
-        self.backend = Statevector() if backend is None else backend
+        self.feedback = check_bool("feedback", feedback)
+        if backend is None:
+            backend = Statevector()
+        self.backend = check_instance("backend", backend, AbstractBackend)
+        _check_scale(self.readout, ansatz.n_qubits, backend)
         dtype = real_dtype(self.backend.dtype)
         n_observables = len(self.observables)
         self.gain = jnp.ones(n_observables, dtype) if readout == "learned" else None
@@ -156,13 +163,28 @@ class QRNNCell(AbstractCell):
         if self.gain is not None:
             return z * self.gain
         if self.readout == "haar":
-            return z * (2.0**self.ansatz.n_qubits + 1) ** 0.5
+            return z * math.hypot(2.0 ** (self.ansatz.n_qubits / 2), 1)
         return z * self.readout if isinstance(self.readout, float) else z
 
     def truncation(self, carry: QRNNCarry) -> Truncation:
         return self.backend.truncation(carry.state)
 
     def with_backend(self, backend: AbstractBackend) -> "QRNNCell":
+        check_instance("backend", backend, AbstractBackend)
+        _check_scale(self.readout, self.ansatz.n_qubits, backend)
         dtype = real_dtype(backend.dtype)
         cell = with_fields(self, backend=backend)
         return jax.tree.map(lambda leaf: leaf.astype(dtype), cell)
+
+
+def _check_scale(readout: str | float, n_qubits: int, backend: AbstractBackend) -> None:
+    """Refuses a factor on readouts that is infinite in the backend's precision."""
+    dtype = real_dtype(backend.dtype)
+    limits = np.finfo(dtype)
+    if readout == "haar" and n_qubits >= 2 * limits.maxexp:
+        raise ValueError(
+            f"readout must be another than 'haar' from {2 * limits.maxexp} qubits on: "
+            f"sqrt(2^n + 1) is infinite in {dtype}, got {n_qubits} qubits."
+        )
+    if isinstance(readout, float) and abs(readout) > float(limits.max):
+        raise ValueError(f"readout must be finite in {dtype}, got {readout!r}.")

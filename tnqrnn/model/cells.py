@@ -81,8 +81,10 @@ class RNN(AbstractClassicalCell):
         dtype: str = "float32",
         key: PRNGKeyArray,
     ) -> None:
-        _check(input_size, hidden_size, dtype)
-        self.input_size, self.hidden_size = input_size, hidden_size
+        check_choice("dtype", dtype, _DTYPES)
+        self.input_size = input_size = check_int("input_size", input_size, minimum=1)
+        hidden_size = check_int("hidden_size", hidden_size, minimum=1)
+        self.hidden_size = hidden_size
         keys = jax.random.split(key)
         self.from_input = eqx.nn.Linear(
             input_size, hidden_size, dtype=jnp.dtype(dtype), key=keys[0]
@@ -120,8 +122,10 @@ class GRU(AbstractClassicalCell):
         dtype: str = "float32",
         key: PRNGKeyArray,
     ) -> None:
-        _check(input_size, hidden_size, dtype)
-        self.input_size, self.hidden_size = input_size, hidden_size
+        check_choice("dtype", dtype, _DTYPES)
+        self.input_size = input_size = check_int("input_size", input_size, minimum=1)
+        hidden_size = check_int("hidden_size", hidden_size, minimum=1)
+        self.hidden_size = hidden_size
         self.step = eqx.nn.GRUCell(
             input_size, hidden_size, dtype=jnp.dtype(dtype), key=key
         )
@@ -154,8 +158,10 @@ class LSTM(AbstractClassicalCell):
         dtype: str = "float32",
         key: PRNGKeyArray,
     ) -> None:
-        _check(input_size, hidden_size, dtype)
-        self.input_size, self.hidden_size = input_size, hidden_size
+        check_choice("dtype", dtype, _DTYPES)
+        self.input_size = input_size = check_int("input_size", input_size, minimum=1)
+        hidden_size = check_int("hidden_size", hidden_size, minimum=1)
+        self.hidden_size = hidden_size
         self.step = eqx.nn.LSTMCell(
             input_size, hidden_size, dtype=jnp.dtype(dtype), key=key
         )
@@ -226,9 +232,3 @@ def matched_hidden_size(
     below = (math.isqrt(linear**2 + 4 * gates * missing) - linear) // (2 * gates)
     sizes = (max(below, 1), max(below, 1) + 1)
     return min(sizes, key=lambda h: abs(excess(h)))
-
-
-def _check(input_size: int, hidden_size: int, dtype: str) -> None:
-    check_int("input_size", input_size, minimum=1)
-    check_int("hidden_size", hidden_size, minimum=1)
-    check_choice("dtype", dtype, _DTYPES)

@@ -49,8 +49,10 @@ class Controller:
         hidden = tuple(check_int("hidden", size, minimum=1) for size in self.hidden)
         object.__setattr__(self, "hidden", hidden)
         if self.embedding_size is not None:
-            check_int("embedding_size", self.embedding_size, minimum=1)
-        check_number("init_scale", self.init_scale, minimum=0)
+            size = check_int("embedding_size", self.embedding_size, minimum=1)
+            object.__setattr__(self, "embedding_size", size)
+        init_scale = check_number("init_scale", self.init_scale, minimum=0)
+        object.__setattr__(self, "init_scale", init_scale)
 
 
 class ControllerNetwork(eqx.Module):

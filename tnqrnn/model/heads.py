@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 from jaxtyping import PRNGKeyArray
 
 from tnqrnn.backends import AbstractBackend
-from tnqrnn.checks import check_choice, check_int
+from tnqrnn.checks import check_choice, check_instance, check_int
 from tnqrnn.model.base import AbstractCell, parameter_dtype
 from tnqrnn.model.rnn import GRADIENTS, Rollout, unroll
 
@@ -31,11 +31,12 @@ class AbstractSequenceModel(eqx.Module):
         gradient: str = "auto",
         key: PRNGKeyArray,
     ) -> None:
-        self.cell = cell
+        self.cell = check_instance("cell", cell, AbstractCell)
         self.gradient = check_choice("gradient", gradient, ("auto", *GRADIENTS))
         self.n_classes = check_int("n_classes", n_classes, minimum=2)
+        dtype = parameter_dtype(cell)
         self.head = eqx.nn.Linear(
-            cell.output_size, n_classes, dtype=parameter_dtype(cell), key=key
+            cell.output_size, self.n_classes, dtype=dtype, key=key
         )
 
     def __call__(self, xs: ArrayLike, *, gradient: str | None = None) -> jax.Array:

@@ -32,6 +32,12 @@ from tnqrnn.records import write_atomic
 
 FORMAT = "tnqrnn model 1"
 
+_UNREADABLE = (
+    *(zipfile.BadZipFile, KeyError, EOFError, ValueError, TypeError),
+    NotImplementedError,
+)
+"""What NumPy and zipfile raise for damaged files and for other ones."""
+
 _MODELS = {"classifier": SequenceClassifier, "labeler": SequenceLabeler}
 _CELLS: dict[str, type[AbstractCell]] = {"qrnn": QRNNCell, **KINDS}
 
@@ -71,7 +77,7 @@ def load(path: str | Path) -> AbstractSequenceModel:
             arrays = dict(archive)
         header = json.loads(arrays.pop("header").tobytes())
         leaves = [arrays.pop(f"leaf_{i}") for i in range(len(arrays))]
-    except (zipfile.BadZipFile, KeyError, EOFError, ValueError) as error:
+    except _UNREADABLE as error:
         raise ValueError(
             f"path must be a model file written by tnqrnn.save, got {str(path)!r}, "
             f"which cannot be read: {error}"

@@ -21,8 +21,8 @@ from jax.typing import ArrayLike
 
 from tnqrnn.backends import Truncation
 from tnqrnn.backends.truncation import save_factors
-from tnqrnn.checks import check_finite, check_memory
-from tnqrnn.model.base import AbstractCell, Carry
+from tnqrnn.checks import check_finite, check_instance, check_memory, check_real
+from tnqrnn.model.base import AbstractCell, Carry, parameter_dtype
 from tnqrnn.model.batching import in_groups
 
 GRADIENTS = ("reversible", "checkpoint", "store")
@@ -65,14 +65,18 @@ def unroll(
         readouts, final carry and truncation record.
 
     Raises:
-        ValueError: xs of another shape, empty or not finite, or a gradient mode that
-            is unknown or that the cell's backend does not support.
+        ValueError: a model instead of its cell; xs of another shape, empty or not real
+            and finite; a carry unlike the cell's; a gradient mode that is unknown or
+            that the cell's backend does not support.
         MemoryError: the states of the batch are larger than this machine's memory.
         TruncationError: more was lost than a backend with ``on_truncation="raise"``
             allows.
     """
+    check_instance("cell", cell, AbstractCell)
     xs = check_sequence(cell, xs)
     mode = check_gradient(cell, gradient)
+    if carry is not None:
+        check_carry(cell, carry, xs.shape[:-2])
     if xs.ndim == 3:
         return _within_budget(cell, _unroll(cell, xs, carry, mode))
     add = lambda tree: jax.tree.map(lambda leaf: leaf[None], tree)  # noqa: E731
@@ -92,7 +96,8 @@ def check_sequence(cell: AbstractCell, xs: ArrayLike) -> jax.Array:
     """The inputs of a cell as an array, (T, F) or (B, T, F).
 
     Raises:
-        ValueError: another shape, none at all, or an entry that is not finite.
+        ValueError: another shape, none at all, or an entry that is not real and finite
+            in the precision of the cell.
     """
     shape = np.shape(xs)
     if len(shape) not in (2, 3) or shape[-1] != cell.input_size or 0 in shape:
@@ -100,8 +105,39 @@ def check_sequence(cell: AbstractCell, xs: ArrayLike) -> jax.Array:
             f"xs must be of shape (T, {cell.input_size}) or (B, T, {cell.input_size}) "
             f"with B, T >= 1, got {shape}."
         )
-    check_finite("xs", xs)
-    return jnp.asarray(xs)
+    check_real("xs", xs)
+    array = jnp.asarray(xs)
+    if jnp.issubdtype(array.dtype, jnp.floating):
+        array = array.astype(parameter_dtype(cell))
+    check_finite("xs", array)
+    return array
+
+
+def check_carry(cell: AbstractCell, carry: Carry, lead: tuple[int, ...]) -> None:
+    """Refuses a carry that is not like the cell's first one, with leading axes.
+
+    Of a carry that grows, the state's own arrays may have any shape.
+
+    Raises:
+        ValueError: another type, or an array of another shape or dtype.
+    """
+
+    def arrays(carry: Carry, lead: tuple[int, ...]) -> Any:
+        kept = carry.readouts if cell.grows and hasattr(carry, "readouts") else carry
+        shapes = [(lead + leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(kept)]
+        return jax.tree.structure(kept), shapes
+
+    first = jax.eval_shape(cell.init)
+    if type(carry) is not type(first) or arrays(carry, ()) != arrays(first, lead):
+        start = f" with leading axes {lead}" if lead else ""
+        raise ValueError(
+            f"carry must be like the cell's init(), {_summary(first)}{start}, "
+            f"got {_summary(carry)}."
+        )
+
+
+def _summary(tree: Any) -> str:
+    return eqx.tree_pformat(tree, width=10**6, struct_as_array=True)
 
 
 def check_gradient(cell: AbstractCell, gradient: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tnqrnn.checks import check_finite, check_int, check_shape
+from tnqrnn.checks import check_finite, check_int, check_real, check_shape
 
 Arrays = Sequence[Any]
 
@@ -51,6 +51,8 @@ class Split:
         check_shape("targets", targets, (n_samples, n_steps)[: 1 + labelled])
         if targets.min() < 0:
             raise ValueError(f"targets must be >= 0, got {targets.min()}.")
+        if targets.max() >= 2**31:
+            raise ValueError(f"targets must be < 2^31, got {targets.max()}.")
         object.__setattr__(self, "inputs", inputs)
         object.__setattr__(self, "targets", targets.astype(np.int32))
         if self.mask is None:
@@ -188,9 +190,7 @@ class Task:
 
 def _real(name: str, values: Any) -> np.ndarray:
     array = np.asarray(values)
-    kinds = (np.floating, np.integer, np.bool_)
-    if not any(np.issubdtype(array.dtype, kind) for kind in kinds):
-        raise ValueError(f"{name} must be real numbers, got {array.dtype} values.")
+    check_real(name, array)
     check_finite(name, array)
     with np.errstate(over="ignore"):
         array = array.astype(np.float32)

@@ -15,7 +15,8 @@ import numpy as np
 import optax
 from tqdm import tqdm
 
-from tnqrnn.checks import check_choice, check_int, check_number
+from tnqrnn.backends.budget import named_truncation_errors
+from tnqrnn.checks import check_choice, check_instance, check_int, check_number
 from tnqrnn.tasks import Task
 from tnqrnn.training.batches import Batch, Model, shuffled_rows
 from tnqrnn.training.checkpoint import Checkpoint, CheckpointFolder, describe
@@ -127,9 +128,14 @@ def fit(
         NonFiniteError: NaN or infinity in a loss or gradient. The checkpoints are those
             of the last good epoch.
 
+        TruncationError: a backend with ``on_truncation="raise"`` lost too much. The
+            checkpoints are those of the last finished epoch.
+
     Warning:
         Ctrl-C takes effect between epochs: a running program is not interrupted.
     """
+    check_instance("model", model, eqx.Module)
+    check_instance("task", task, Task)
     check_int("epochs", epochs, minimum=1)
     check_int("batch_size", batch_size, minimum=1, maximum=len(task.train))
     check_int("seed", seed, minimum=0)
@@ -251,11 +257,12 @@ class _Runner:
     def run(self, state: Checkpoint, kept: str) -> Checkpoint:
         """One epoch and its validation; ``kept`` ends the message if it fails."""
         started = time.perf_counter()
-        model, opt_state, trace = jax.block_until_ready(
-            self._train(*self._arguments(state))
-        )
-        seconds = time.perf_counter() - started
-        scores = mean_scores(self._score(model, *self._valid))
+        with named_truncation_errors():
+            model, opt_state, trace = jax.block_until_ready(
+                self._train(*self._arguments(state))
+            )
+            seconds = time.perf_counter() - started
+            scores = mean_scores(self._score(model, *self._valid))
         epoch = state.epoch + 1
         refuse_non_finite(epoch, trace, scores, kept)
         history = extended(state.history, trace, scores, seconds)

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from tnqrnn.checks import check_int
+from tnqrnn.backends.budget import named_truncation_errors
+from tnqrnn.checks import check_instance, check_int
 from tnqrnn.tasks import Split
 from tnqrnn.training.batches import Batch, Model, padded_rows, predict
 from tnqrnn.training.losses import Totals, cross_entropy, sum_targets
@@ -131,10 +132,14 @@ def evaluate(model: Model, split: Split, *, batch_size: int = 64) -> dict[str, f
         ``loss``, mean cross entropy in nats, and ``accuracy``, in [0, 1].
 
     Raises:
-        ValueError: a batch_size below 1, or logits that do not fit the targets.
+        ValueError: a task instead of one of its splits, a batch_size below 1, or logits
+            that do not fit the targets.
+        TruncationError: a backend with ``on_truncation="raise"`` lost too much.
     """
     check_int("batch_size", batch_size, minimum=1)
-    return mean_scores(score(model, *score_arguments(split, batch_size)))
+    check_instance("split", split, Split)
+    with named_truncation_errors():
+        return mean_scores(score(model, *score_arguments(split, batch_size)))
 
 
 def score_arguments(
