@@ -64,7 +64,7 @@ def test_what_does_not_fit_is_refused_with_the_reason():
         r"^Statevector +refused: needs about \S+ GiB, and this machine has \S+ GiB"
     )
     assert re.search(refused, done.stdout, re.M), done.stdout
-    assert "take            nothing of this" in done.stdout
+    assert "take            an MPS, which --max-bond prices" in done.stdout
 
 
 def test_bad_arguments_are_one_clear_error():

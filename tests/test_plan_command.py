@@ -78,7 +78,15 @@ def test_build_list_and_build_again(tnqrnn, plans, built):
     for line in built:
         assert line.removesuffix("  new") in listed
     again = tnqrnn(*BUILD).stdout.splitlines()
-    assert [line.replace("stored", "new") for line in again] == built
+    stored = f"stored in {plans}"
+    assert [line.replace(stored, "new") for line in again] == built
+    for arguments, message in (
+        (("build", "--n-qubits"), "n_qubits must be at least one number, got none"),
+        ((*BUILD, "--max-seconds", "-1"), "max_seconds must be a finite number in"),
+        (("verify", "--folder", plans / "none"), "folder must be a folder of plans"),
+    ):
+        refused = tnqrnn(*arguments)
+        assert refused.returncode == 2 and message in refused.stderr
 
 
 def test_show_draws_a_profile(tnqrnn, built, tmp_path):

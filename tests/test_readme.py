@@ -1,4 +1,4 @@
-"""The programs of the README run as they are printed."""
+"""The programs of the README and of docs/ run as they are printed."""
 
 import os
 import re
@@ -8,13 +8,20 @@ from pathlib import Path
 
 import pytest
 
-README = Path(__file__).parents[1] / "README.md"
-PROGRAMS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+ROOT = Path(__file__).parents[1]
 
 
-def run(code: str, folder: Path) -> str:
+def programs(page: str) -> list[str]:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+PROGRAMS = programs("README.md")
+
+
+def run(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True
+        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -22,7 +29,7 @@ def run(code: str, folder: Path) -> str:
 
 @pytest.mark.slow
 def test_the_first_program_trains_and_switches_the_backend(tmp_path):
-    lines = run(PROGRAMS[0], tmp_path).splitlines()
+    lines = run(tmp_path, "-c", PROGRAMS[0]).splitlines()
     accuracy = [float(re.search(r"'accuracy': ([\d.]+)", line)[1]) for line in lines]
     assert len(accuracy) == 4
     assert accuracy[0] > 0.9
@@ -31,9 +38,24 @@ def test_the_first_program_trains_and_switches_the_backend(tmp_path):
 
 
 def test_the_second_program_checks_a_circuit(tmp_path):
-    run(PROGRAMS[1] + "\ntest_my_circuit()\n", tmp_path)
+    run(tmp_path, "-c", PROGRAMS[1] + "\ntest_my_circuit()\n")
 
 
 def test_the_first_screen_is_short():
     assert len(PROGRAMS[0].strip().splitlines()) <= 18
     assert len(PROGRAMS) == 2
+
+
+@pytest.mark.slow
+def test_the_study_of_one_s_own_runs_and_is_not_repeated(tmp_path):
+    (program,) = programs("docs/your_own_study.md")
+    (tmp_path / "my_study.py").write_text(program, encoding="utf-8")
+    table = run(tmp_path, "my_study.py")
+    found = re.findall(r"^[01] +[34] +(\d\d\.\d) ± .* 2$", table, re.MULTILINE)
+    assert len(found) == 4 and min(map(float, found)) > 80
+    study = tmp_path / "runs" / "my_study"
+    assert "data:image/svg+xml" in (study / "report.html").read_text(encoding="utf-8")
+    files = sorted((study / "records").glob("*.json"))
+    written = [file.stat().st_mtime_ns for file in files]
+    run(tmp_path, "my_study.py")
+    assert len(files) == 8 and [file.stat().st_mtime_ns for file in files] == written

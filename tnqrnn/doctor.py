@@ -128,6 +128,8 @@ def recommend(prices: list[Price]) -> str:
     """
     exact, *others = prices
     mps = next((one for one in others if one.refusal is None), None)
+    if exact.refusal and not others:
+        return "an MPS, which --max-bond prices: exact states do not fit"
     if exact.refusal and mps is None:
         return "nothing of this: fewer qubits, a smaller bond, T or batch"
     if mps is None:

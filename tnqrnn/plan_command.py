@@ -8,7 +8,7 @@ from typing import Literal
 import jax
 
 from tnqrnn.backends.network_readout import network_geometries
-from tnqrnn.checks import check_int
+from tnqrnn.checks import check_int, check_number
 from tnqrnn.circuits import hardware_efficient
 from tnqrnn.circuits.observables import NAMED
 from tnqrnn.contraction import (
@@ -60,6 +60,9 @@ def build(
         ValueError: an argument out of range.
     """
     n_steps = check_int("n_steps", n_steps, minimum=1)
+    if not n_qubits:
+        raise ValueError("n_qubits must be at least one number, got none.")
+    check_number("max_seconds", max_seconds, minimum=0)
     read = observables if observables in NAMED else observables.split(",")
     folder = cache_folder() if folder is None else folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,7 +72,7 @@ def build(
             known = folder / f"{geometry.fingerprint('reverse')}.json"
             found = known if known.is_file() else stored_plan(geometry)
             if found:
-                print(f"{_line(load_plan(found))}  stored")
+                print(f"{_line(load_plan(found))}  stored in {found.parent}")
                 continue
             plan = search_plan(geometry, max_seconds=max_seconds, progress=None)
             plan.save(folder)
@@ -131,9 +134,15 @@ def verify(*, folder: Path | None = None) -> int:
 
     Returns:
         1 if a plan is wrong or cannot be used, or there is none, else 0.
+
+    Raises:
+        ValueError: there is no such folder.
     """
     jax.config.update("jax_enable_x64", True)
-    paths = _paths(shipped_folder() if folder is None else folder)
+    folder = shipped_folder() if folder is None else folder
+    if not folder.is_dir():
+        raise ValueError(f"folder must be a folder of plans, got {str(folder)!r}.")
+    paths = _paths(folder)
     wrong = 0
     for path in paths:
         try:
