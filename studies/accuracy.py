@@ -21,6 +21,7 @@ import numpy as np
 import tyro
 
 import tnqrnn as tq
+from tnqrnn.checks import check_int
 from tnqrnn.diagnostics import gradient_norms, truncation_gap
 from tnqrnn.study import (
     Chart,
@@ -54,6 +55,9 @@ class Settings:
     warmup_epochs: int = 3
     n_layers: int = 2
     controller: int = 128  # size of the hidden layer
+
+    def __post_init__(self) -> None:
+        check_int("epochs", self.epochs, minimum=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -269,6 +273,8 @@ def main(arguments: Arguments) -> int:
     for model in chosen["models"]:
         if not re.fullmatch(MODEL, model):
             raise ValueError(f"models must be of the form {MODEL}, got {model!r}.")
+    for n_qubits in chosen["n_qubits"]:
+        check_int("n_qubits", n_qubits, minimum=1)
     axes = {
         "seed": range(chosen["seeds"]),  # outermost: time left is known after a seed
         "n_qubits": chosen["n_qubits"],

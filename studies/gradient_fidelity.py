@@ -24,6 +24,7 @@ import tyro
 from gradient_fidelity_charts import draw
 
 import tnqrnn as tq
+from tnqrnn.checks import check_int
 from tnqrnn.diagnostics import entanglement
 from tnqrnn.study import (
     Column,
@@ -55,6 +56,9 @@ class Settings:
     batch_size: int = 16  # images whose mean loss is differentiated
     n_layers: int = 2
     controller: int = 64  # size of the hidden layer
+
+    def __post_init__(self) -> None:
+        check_int("epochs", self.epochs, minimum=1)
 
 
 @dataclasses.dataclass(frozen=True)

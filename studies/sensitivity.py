@@ -22,6 +22,7 @@ import numpy as np
 import tyro
 
 import tnqrnn as tq
+from tnqrnn.checks import check_int
 from tnqrnn.study import (
     Column,
     Groups,
@@ -47,6 +48,11 @@ class Settings:
     n_qubits: int = 4
     n_steps: tuple[int, ...] = (4, 8, 16, 32, 64, 128, 256)
     change: float = 1e-7  # of every weight, relative to the norm of all
+
+    def __post_init__(self) -> None:
+        check_int("n_qubits", self.n_qubits, minimum=1)
+        for n_steps in self.n_steps:
+            check_int("n_steps", n_steps, minimum=1)
 
 
 @dataclasses.dataclass(frozen=True)

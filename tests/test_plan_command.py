@@ -126,7 +126,8 @@ def test_verify_finds_what_is_wrong(tnqrnn, plans, built):
     done = tnqrnn("verify", "--folder", plans)
     assert done.returncode == 1
     assert f"refused  {path} cannot be used: log10_cost must be" in done.stdout
-    empty = tnqrnn("verify", "--folder", plans / "none")
+    (plans / "empty").mkdir()
+    empty = tnqrnn("verify", "--folder", plans / "empty")
     assert empty.returncode == 1
 
 

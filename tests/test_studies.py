@@ -73,6 +73,25 @@ def test_accuracy(tmp_path):
     assert other.returncode != 0 and "settings.epochs must be 2, got 1" in other.stderr
 
 
+@pytest.mark.parametrize(
+    ("script", "arguments", "message"),
+    [
+        ("accuracy.py", ("--epochs", 0), "epochs must be an integer >= 1, got 0"),
+        ("accuracy.py", ("--n-qubits", 0), "n_qubits must be an integer >= 1, got 0"),
+        ("accuracy.py", ("--seeds", 0), r"axes\['seed'\] must be a sequence of one"),
+        ("sensitivity.py", ("--n-steps", 0), "n_steps must be an integer >= 1, got 0"),
+        ("gradient_fidelity.py", ("--n-qubits", 2), "n_qubits must be at least 4"),
+    ],
+)
+def test_bad_arguments_are_refused_before_anything_is_written(
+    script, arguments, message, tmp_path
+):
+    out = tmp_path / "study"
+    refused = run_script(script, *arguments, "--out", out)
+    assert refused.returncode != 0 and re.search(message, refused.stderr)
+    assert not out.exists()
+
+
 @pytest.mark.slow
 def test_true_gradient(tmp_path):
     done = run_script(

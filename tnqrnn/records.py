@@ -47,8 +47,15 @@ def write_atomic(path: str | os.PathLike, data: bytes) -> None:
     Args:
         path: the file to make or replace.
         data: its content.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
     """
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"path must be in a folder that exists, got {str(path)!r}."
+        )
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with open(temporary, "xb") as file:

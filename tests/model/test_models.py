@@ -210,6 +210,16 @@ def test_numbers_of_numpy_are_saved_as_python_s(tmp_path):
         assert eqx.tree_equal(tq.load(tq.save(model, tmp_path / "model.npz")), model)
 
 
+def test_what_cannot_be_saved_is_refused(tmp_path):
+    model = make_model()
+    with pytest.raises(FileNotFoundError, match="path must be in a folder that exists"):
+        tq.save(model, tmp_path / "none" / "model.npz")
+    with pytest.raises(
+        ValueError, match="model must be an instance of Abstract.*, got"
+    ):
+        tq.save(model.cell, tmp_path / "model.npz")
+
+
 def test_the_haar_scale_is_finite_or_refused():
     options = {"readout": "haar", "observables": ["Z0"], "key": KEYS[0]}
     largest = tq.QRNNCell(1, tq.Ansatz(255, [("h", 0)]), backend=tq.MPS(1), **options)

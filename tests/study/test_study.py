@@ -41,8 +41,8 @@ def test_points_of_a_union_of_grids_are_listed_once():
     [
         ({}, "at least one axis, got {}"),
         ([], "at least one axis"),
-        ({"x": []}, r"axes\['x'\] must be a sequence of values, got \[\]"),
-        ({"x": "abc"}, "must be a sequence of values, got 'abc'"),
+        ({"x": []}, r"axes\['x'\] must be a sequence of one value or more, got \[\]"),
+        ({"x": "abc"}, "must be a sequence of one value or more, got 'abc'"),
         ({"x": [1, 1]}, r"must not repeat a value, got \[1, 1\]"),
         ({"x": [float("nan")]}, "finite numbers or bools, got nan"),
         ({"x": [None]}, "finite numbers or bools, got None"),

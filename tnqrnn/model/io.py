@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 from tnqrnn.backends import BACKENDS, AbstractBackend
+from tnqrnn.checks import check_instance
 from tnqrnn.circuits import Ansatz, Gate
 from tnqrnn.model.base import AbstractCell
 from tnqrnn.model.cell import QRNNCell
@@ -51,7 +52,12 @@ def save(model: AbstractSequenceModel, path: str | Path) -> Path:
 
     Returns:
         the path.
+
+    Raises:
+        ValueError: another kind of model.
+        FileNotFoundError: the file's folder does not exist.
     """
+    check_instance("model", model, AbstractSequenceModel)
     leaves = jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))
     arrays = {f"leaf_{i}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
     header = json.dumps({"format": FORMAT, **_describe(model)})

@@ -99,7 +99,7 @@ def _check_values(name: Any, values: Any) -> None:
     listed = isinstance(values, Sequence) and not isinstance(values, str)
     if not listed or len(values) == 0:
         raise ValueError(
-            f"axes[{name!r}] must be a sequence of values, got {values!r}."
+            f"axes[{name!r}] must be a sequence of one value or more, got {values!r}."
         )
     for value in values:
         finite = not isinstance(value, float) or math.isfinite(value)
