@@ -206,7 +206,8 @@ def hardware_efficient(
     Args:
         n_qubits: n >= 1; a single qubit has no entangler.
         n_layers: L >= 1.
-        rotations: any of ``"rx"``, ``"ry"``, ``"rz"``, in the order they act.
+        rotations: any of ``"rx"``, ``"ry"``, ``"rz"``, in the order they act; one name
+            for one of them.
         entangler: ``crx cry crz rxx ryy rzz`` take an angle, ``cz cnot`` none.
         topology: ``chain`` is (0,1), (1,2), ...; ``ring`` is the chain, then (n-1, 0)
             when n > 2; ``brickwork`` is the chain's pairs that start at even qubits,

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 
 from tnqrnn.backends import AbstractBackend, Truncation
 
@@ -66,8 +67,9 @@ class AbstractCell(eqx.Module):
 
 
 def parameter_dtype(module: eqx.Module) -> Any:
-    """The dtype of a module's parameters, which all share one."""
-    return jax.tree.leaves(eqx.filter(module, eqx.is_inexact_array))[0].dtype
+    """The dtype that a module's parameters share; JAX's default without any."""
+    leaves = jax.tree.leaves(eqx.filter(module, eqx.is_inexact_array))
+    return leaves[0].dtype if leaves else jnp.result_type(float)
 
 
 def with_fields(module: Module, **new: Any) -> Module:
