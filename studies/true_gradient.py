@@ -58,7 +58,7 @@ class Settings:
     n_layers: int = 2
     directions: int = 3
     # of central differences, along a direction of norm 1
-    steps: tuple[float, ...] = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9)
+    steps: tuple[float, ...] = (1e-5, 1e-6, 1e-7, 1e-8, 1e-9)
 
 
 @dataclasses.dataclass(frozen=True)
