@@ -161,6 +161,20 @@ def test_a_damaged_model_file_is_refused(tmp_path):
         tq.load(tmp_path / "absent.npz")
 
 
+def test_an_array_is_no_model_file(tmp_path):
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    with pytest.raises(ValueError, match="path must be a model file written by tnqrnn"):
+        tq.load(tmp_path / "array.npy")
+
+
+@pytest.mark.parametrize("backend", [tq.Statevector(), tq.MPS(2), tq.MPS(1)])
+def test_amplitudes_nearly_of_norm_1_are_made_so(backend):
+    amplitudes = np.zeros(8, complex)
+    amplitudes[0] = 1.00009
+    state = backend.from_statevector(amplitudes)
+    np.testing.assert_allclose(backend.expectation(["Z0", "I"], state), 1, atol=1e-6)
+
+
 def test_a_model_of_another_format_is_refused(tmp_path):
     path = tmp_path / "model.npz"
     np.savez(path, header=np.frombuffer(b'{"format": "other 7"}', np.uint8))
