@@ -152,6 +152,16 @@ def test_representation_cost(tmp_path):
     assert "backends must name statevector and an MPS" in alone.stderr
 
 
+def test_a_legend_says_where_an_mps_becomes_faster(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "studies"))
+    charts = importlib.import_module("representation_cost_charts")
+    model = load_model()
+    n = model.crossings["8"][0]
+    assert charts.crossing_label("mps-8", model) == f"MPS, χ = 8, n ≥ {n:.1f}"
+    assert charts.crossing_label("mps-3", model) == "MPS, χ = 3"
+    assert charts.crossing_label("statevector", model) == "Statevector (exact)"
+
+
 @pytest.mark.slow
 def test_plan_quality(tmp_path):
     tiny = ("plan_quality.py", "--preset", "tiny", "--out", tmp_path)

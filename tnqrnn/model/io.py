@@ -34,8 +34,12 @@ from tnqrnn.records import write_atomic
 FORMAT = "tnqrnn model 1"
 
 _UNREADABLE = (
-    *(zipfile.BadZipFile, KeyError, EOFError, ValueError, TypeError),
-    NotImplementedError,
+    zipfile.BadZipFile,
+    NotImplementedError,  # a zip version or flag that Python does not know
+    TypeError,  # a single array, .npy
+    KeyError,
+    EOFError,
+    ValueError,
 )
 """What NumPy and zipfile raise for damaged files and for other ones."""
 

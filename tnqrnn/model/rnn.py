@@ -106,11 +106,12 @@ def check_sequence(cell: AbstractCell, xs: ArrayLike) -> jax.Array:
             f"with B, T >= 1, got {shape}."
         )
     check_real("xs", xs)
-    array = jnp.asarray(xs)
+    array = xs if isinstance(xs, jax.Array) else np.asarray(xs)  # where it lies
     if jnp.issubdtype(array.dtype, jnp.floating):
-        array = array.astype(parameter_dtype(cell))
+        with np.errstate(over="ignore"):
+            array = array.astype(parameter_dtype(cell))
     check_finite("xs", array)
-    return array
+    return jnp.asarray(array)
 
 
 def check_carry(cell: AbstractCell, carry: Carry, lead: tuple[int, ...]) -> None:
