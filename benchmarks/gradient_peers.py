@@ -8,16 +8,16 @@ process (of the device where it is no CPU), the device. With OUT, saves loss and
 gradient there. `gradient_step.py` calls it.
 """
 
-import contextlib
 import fcntl
+import functools
 import json
 import os
 import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import IO, Any
 
 import numpy as np
 from gradient_problem import NAMES, Problem, einsum_of, make
@@ -278,26 +278,28 @@ def compiled(loss: Callable, problem: Problem) -> tuple[Any, tuple, float]:
     arguments = jax.tree.map(
         jax.numpy.asarray, (problem.weights, problem.xs, problem.targets)
     )
-    with turn(fcntl.LOCK_SH):
-        start = time.perf_counter()
-        program = jax.jit(jax.value_and_grad(loss)).lower(*arguments).compile()
-        seconds = time.perf_counter() - start
+    lock(fcntl.LOCK_SH)
+    start = time.perf_counter()
+    program = jax.jit(jax.value_and_grad(loss)).lower(*arguments).compile()
+    seconds = time.perf_counter() - start
+    lock(fcntl.LOCK_UN)
     return program, arguments, seconds
 
 
-@contextlib.contextmanager
-def turn(kind: int = fcntl.LOCK_EX) -> Iterator[None]:
-    """Locks the file that `--turns` names, if any: compiling is shared, a turn is not.
+def lock(kind: int) -> None:
+    """Locks the file that `--turns` names, if any, in place of an earlier lock.
 
-    Nothing is measured while another process compiles or measures.
+    Compiling is shared (`fcntl.LOCK_SH`), a turn to measure is not (`fcntl.LOCK_EX`). A
+    turn lasts until the process ends, when its memory on a device is free for the next.
     """
+    if file := _turns():
+        fcntl.flock(file, kind)
+
+
+@functools.cache
+def _turns() -> IO[str] | None:
     path = os.environ.get("BENCHMARK_TURNS")
-    if path is None:
-        yield
-        return
-    with open(path, "a") as file:
-        fcntl.flock(file, kind)  # until the file is closed
-        yield
+    return open(path, "a") if path else None
 
 
 def _jitted(loss: Callable, problem: Problem) -> tuple[Step, float]:
@@ -347,12 +349,12 @@ def main() -> None:
         jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
     problem = make(int(n_qubits), int(n_steps), int(batch), dtype, topology)
     step, compiling = PEERS[name](problem, dtype)
-    with turn():
-        loss, grads = step()
-        if out:
-            flat = np.concatenate([np.asarray(grad).ravel() for grad in grads])
-            np.savez(out[0], loss=np.asarray(loss), gradient=flat)
-        times = repeated(step, float(budget))
+    lock(fcntl.LOCK_EX)
+    loss, grads = step()
+    if out:
+        flat = np.concatenate([np.asarray(grad).ravel() for grad in grads])
+        np.savez(out[0], loss=np.asarray(loss), gradient=flat)
+    times = repeated(step, float(budget))
     print(
         json.dumps(
             {

@@ -284,6 +284,30 @@ def test_a_batch_is_a_loop_and_jit_is_eager(make, rng):
         assert eqx.tree_equal(batch, stacked, rtol=0, atol=EXACT["complex128"])
 
 
+@exact
+def test_what_an_accelerator_runs_gives_the_same(make, rng, monkeypatch):
+    """Value and gradient, by the algorithms that are fast on an accelerator."""
+    backend = make("complex128")
+    ansatz = tq.hardware_efficient(6, topology="ring")
+    angles = jnp.asarray(rng.uniform(-np.pi, np.pi, 2 * ansatz.n_params))
+    weights = rng.normal(size=18 + 5)
+
+    def computed():
+        jax.clear_caches()  # the algorithms are no argument of compiled programs
+
+        @jax.jit
+        @jax.value_and_grad
+        def loss(angles):
+            state = evolved(backend, ansatz, backend.init(6), angles.reshape(2, -1))
+            return backend.expectation("xyz+zz", state) @ weights
+
+        return loss(angles)
+
+    usual = computed()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert eqx.tree_equal(computed(), usual, rtol=0, atol=EXACT["complex128"])
+
+
 @pytest.mark.parametrize(
     "make", [make for make in BACKENDS.values() if not make("complex64").grows]
 )

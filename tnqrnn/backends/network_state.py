@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tnqrnn.backends.quimb_states import check_one_sample
-from tnqrnn.backends.statevector import fuse_for
+from tnqrnn.backends.statevector import width_on_cpu
 from tnqrnn.circuits import Ansatz
 from tnqrnn.circuits.fusion import Block, fuse
 from tnqrnn.circuits.unitaries import Unitaries
@@ -87,11 +87,14 @@ FEW_QUBITS = 12
 def cut(ansatz: Ansatz) -> tuple[Block, ...]:
     """A circuit's blocks: narrow for light cones, wider where cones reach everywhere.
 
+    They are the same on every device, of the sizes in ``SIZES``.
+
     >>> import tnqrnn as tq
     >>> len(cut(tq.hardware_efficient(40))), len(cut(tq.hardware_efficient(8)))
     (78, 6)
     """
-    return fuse_for(ansatz) if ansatz.n_qubits <= FEW_QUBITS else fuse(ansatz, 2)
+    few = ansatz.n_qubits <= FEW_QUBITS
+    return fuse(ansatz, width_on_cpu(ansatz) if few else 2)
 
 
 def block_matrices(

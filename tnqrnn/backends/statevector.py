@@ -218,16 +218,19 @@ class Statevector(AbstractReversibleBackend):
 
 
 def fuse_for(ansatz: Ansatz) -> tuple[Block, ...]:
-    """The circuit in blocks of the size that is fastest for its number of qubits.
+    """The circuit in blocks of the size that is fastest on the device in use."""
+    return fuse(ansatz, 5 if on_accelerator() else width_on_cpu(ansatz))
+
+
+def width_on_cpu(ansatz: Ansatz) -> int:
+    """Qubits of a block that are fastest on a CPU for the circuit's number of qubits.
 
     Wider blocks are fewer, but each costs more to build: small registers want small
     blocks, unless there are many gates to put into them (measured, docs/decisions.md).
     """
     n_qubits = ansatz.n_qubits
-    if on_accelerator():
-        return fuse(ansatz, 5)
     width = 2 if n_qubits <= 6 else 3 if n_qubits <= 8 else 4 if n_qubits <= 14 else 5
     n_pairs = sum(len(gate.qubits) == 2 for gate in ansatz.gates)
     if n_qubits <= 8 and n_pairs > 4 * n_qubits:
         width += 1
-    return fuse(ansatz, width)
+    return width
