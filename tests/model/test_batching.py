@@ -11,6 +11,7 @@ from small_training import small_task
 from tolerances import EXACT, GRADIENT
 
 import tnqrnn as tq
+from tnqrnn.backends import statevector
 from tnqrnn.model.batching import in_groups
 
 BACKENDS = {
@@ -117,6 +118,29 @@ def test_a_batch_that_does_not_divide_into_groups():
     with tq.batch_over_devices():
         actual = gradient_of_loss(both, "reversible")
     assert_same(actual, gradient_of_loss(both, "checkpoint"))
+
+
+def test_a_large_batch_on_an_accelerator_takes_the_memory_of_a_group(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    cell, xs = problem(10, 32, tq.Statevector("complex128"))
+    params, static = eqx.partition(cell, eqx.is_array)
+
+    def compiled(samples):
+        most = samples * 2**10
+        monkeypatch.setattr(statevector, "AMPLITUDES_TO_FILL_AN_ACCELERATOR", most)
+        jax.clear_caches()  # the constant is no argument of the compiled programs
+
+        def loss(params):
+            rollout = tq.unroll(eqx.combine(params, static), xs)
+            return jnp.sum(rollout.readouts**2)
+
+        return jax.jit(jax.value_and_grad(loss)).lower(params).compile()
+
+    whole, groups = compiled(32), compiled(4)
+    peaks = [each.memory_analysis().temp_size_in_bytes for each in (whole, groups)]
+    assert peaks[1] < 0.5 * peaks[0]
+    tolerance = GRADIENT["complex128"] * float(whole(params)[0])
+    assert eqx.tree_equal(groups(params), whole(params), rtol=0, atol=tolerance)
 
 
 def test_training_on_two_devices():

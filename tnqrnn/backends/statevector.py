@@ -53,6 +53,9 @@ AMPLITUDES_AT_ONCE = 2**13
 SMALLEST_GROUP = 8
 """Fewer samples are not rolled out together: building their blocks would cost more."""
 
+AMPLITUDES_TO_FILL_AN_ACCELERATOR = 2**25
+"""With more, a sample takes no less time: a large batch then costs memory alone."""
+
 
 class StatevectorState(eqx.Module):
     """A dense state.
@@ -137,9 +140,9 @@ class Statevector(AbstractReversibleBackend):
         return max(1, AMPLITUDES_AT_ONCE // amplitudes)
 
     def group_size(self, state: StatevectorState) -> int:
-        batch, _, amplitudes = state.parts.shape
+        amplitudes = state.parts.shape[-1]
         if on_accelerator():
-            return batch
+            return max(1, AMPLITUDES_TO_FILL_AN_ACCELERATOR // amplitudes)
         return max(SMALLEST_GROUP, AMPLITUDES_AT_ONCE // amplitudes)
 
     def operators(self, ansatz: Ansatz, angles: jax.Array) -> list[jax.Array]:
