@@ -92,6 +92,36 @@ def test_bad_arguments_are_refused_before_anything_is_written(
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("wrong_by", "noise", "off", "unresolved"),
+    [
+        (0, 0, False, False),
+        (0, 1e-9, False, False),
+        (0, 1e-4, True, True),
+        (1e-3, 0, True, False),
+        (1e-3, 1e-9, True, False),
+        (1e-3, 1e-4, True, True),
+    ],
+)
+def test_a_wrong_gradient_is_told_from_differences_that_fail(
+    wrong_by, noise, off, unresolved, rng, monkeypatch
+):
+    """Noise of a loss is that of a difference times its step."""
+    monkeypatch.syspath_prepend(str(ROOT / "studies"))
+    study = importlib.import_module("true_gradient")
+    steps = study.Settings().steps
+    angles = rng.normal(size=(4, 5))
+    directions = rng.normal(size=(3, 4, 5)) / np.sqrt(20)
+    gradient = np.cos(angles) * (1 + wrong_by)
+
+    def loss(moved):
+        return np.sin(moved).sum() + noise * rng.normal()
+
+    error, uncertainty = study.error_along(gradient, loss, angles, directions, steps)
+    assert (error > study.TOLERANCE) == off
+    assert (off and error <= study.UNRESOLVED * uncertainty) == unresolved
+
+
 @pytest.mark.slow
 def test_true_gradient(tmp_path):
     done = run_script(
