@@ -365,6 +365,29 @@ def test_bad_input_is_refused(make):
         make("float32")
 
 
+@every
+def test_another_backend_s_state_is_refused(make):
+    backend, ansatz = make("complex64"), tq.hardware_efficient(6)
+    angles = np.zeros(ansatz.n_params, np.float32)
+    for name in ("statevector", "mps-2", "mps-3", "network"):
+        state = BACKENDS[name]("complex64").init(6)
+        if eqx.tree_equal(state, backend.init(6)):
+            continue  # they hold states alike
+        for use in (
+            lambda state: backend.evolve(ansatz, angles, state),
+            lambda state: backend.expectation("z", state),
+            lambda state: backend.reduced_density_matrix([0], state),
+            lambda state: backend.overlap(backend.init(6), state),
+            backend.norm,
+            backend.n_qubits,
+            backend.truncation,
+            backend.to_statevector,
+            *([backend.entropies] if backend.has_entropy else []),
+        ):
+            with pytest.raises(ValueError, match=r"state must be made by \w+\("):
+                use(state)
+
+
 def test_a_state_too_large_is_refused_before_it_is_made():
     with pytest.raises(MemoryError, match="n_qubits=50: a statevector must fit"):
         tq.Statevector().init(50)

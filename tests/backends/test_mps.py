@@ -618,7 +618,5 @@ def test_options_are_checked_and_kept():
     ):
         with pytest.raises(ValueError, match=message):
             tq.MPS(**options)
-    with pytest.raises(ValueError, match="b must have the max_bond of a"):
-        backend.overlap(backend.init(8), tq.MPS(2).init(8))
     with pytest.raises(MemoryError, match="max_bond=1048576: a state of 64 qubits"):
         tq.MPS(2**20).init(64)

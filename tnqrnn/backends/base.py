@@ -71,7 +71,6 @@ class AbstractBackend(abc.ABC):
 
     Attributes:
         dtype: complex type of the amplitudes, ``"complex64"`` or ``"complex128"``.
-        exact: whether no operation ever truncates.
         grows: whether :meth:`evolve` makes a state larger, so that steps cannot be
             scanned.
         has_entropy: whether :meth:`entropy` can be asked for.
@@ -79,7 +78,6 @@ class AbstractBackend(abc.ABC):
     """
 
     dtype: str
-    exact: ClassVar[bool]
     grows: ClassVar[bool] = False
     has_entropy: ClassVar[bool] = True
     gradients: ClassVar[tuple[str, ...]]
@@ -219,9 +217,24 @@ class AbstractBackend(abc.ABC):
             MemoryError: they are larger than this machine's memory.
         """
 
-    @abc.abstractmethod
     def n_qubits(self, state: State) -> int:
         """Number of qubits n of a state."""
+        self.check_state(state)
+        return state.n_qubits
+
+    def check_state(self, state: State) -> None:
+        """Refuses a state of another backend, as all do that take one.
+
+        Raises:
+            ValueError: it is one.
+        """
+        if not self._made(state):
+            name = type(state).__name__
+            raise ValueError(f"state must be made by {self}, got another {name}.")
+
+    @abc.abstractmethod
+    def _made(self, state: Any) -> bool:
+        """Whether a state is one of this backend's."""
 
 
 class AbstractReversibleBackend(AbstractBackend):

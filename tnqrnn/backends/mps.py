@@ -97,7 +97,6 @@ class MPS(AbstractBackend):
     cutoff: float
     on_truncation: str
     budget: float
-    exact: ClassVar[bool] = False
     gradients: ClassVar[tuple[str, ...]] = ("checkpoint", "store")
 
     def __init__(
@@ -163,9 +162,9 @@ class MPS(AbstractBackend):
     def evolve(
         self, ansatz: Ansatz, angles: ArrayLike, state: MPSState | StatevectorState
     ) -> MPSState | StatevectorState:
+        check_same_qubits(ansatz, self.n_qubits(state))
         if isinstance(state, StatevectorState):
             return self._vector.evolve(ansatz, angles, state)
-        check_same_qubits(ansatz, state.n_qubits)
         array = check_angles(ansatz, angles).astype(real_dtype(self.dtype))
         return evolve(ansatz, array, state, self.cutoff) if ansatz.gates else state
 
@@ -174,12 +173,13 @@ class MPS(AbstractBackend):
         observables: Observables | tuple[PauliString, ...],
         state: MPSState | StatevectorState,
     ) -> jax.Array:
+        strings = parse_observables(observables, self.n_qubits(state))
         if isinstance(state, StatevectorState):
-            return self._vector.expectation(observables, state)
-        strings = parse_observables(observables, state.n_qubits)
+            return self._vector.expectation(strings, state)
         return mps_readout.pauli_expectations(strings, state)
 
     def norm(self, state: MPSState | StatevectorState) -> jax.Array:
+        self.check_state(state)
         if isinstance(state, StatevectorState):
             return self._vector.norm(state)
         return jnp.linalg.norm(state.centre.ravel())
@@ -187,25 +187,26 @@ class MPS(AbstractBackend):
     def overlap(
         self, a: MPSState | StatevectorState, b: MPSState | StatevectorState
     ) -> jax.Array:
+        check_alike(self.n_qubits(a), self.n_qubits(b))
         if isinstance(a, StatevectorState) and isinstance(b, StatevectorState):
             return self._vector.overlap(a, b)
-        check_alike(a.n_qubits, b.n_qubits)
-        if isinstance(a, MPSState) and isinstance(b, MPSState) and a.layout == b.layout:
-            return mps_readout.overlap(a, b)
-        raise ValueError("b must have the max_bond of a, got another one.")
+        assert isinstance(a, MPSState) and isinstance(b, MPSState)  # both are alike
+        return mps_readout.overlap(a, b)
 
     def entropy(self, state: MPSState | StatevectorState, cut: int) -> jax.Array:
+        cut = check_int("cut", cut, minimum=1, maximum=self.n_qubits(state) - 1)
         if isinstance(state, StatevectorState):
             return self._vector.entropy(state, cut)
-        cut = check_int("cut", cut, minimum=1, maximum=state.n_qubits - 1)
         return mps_readout.entropy(state, cut)
 
     def entropies(self, state: MPSState | StatevectorState) -> jax.Array:
+        self.check_state(state)
         if isinstance(state, StatevectorState):
             return self._vector.entropies(state)
         return mps_readout.entropies(state)
 
     def truncation(self, state: MPSState | StatevectorState) -> Truncation:
+        self.check_state(state)
         if isinstance(state, StatevectorState):
             return self._vector.truncation(state)
         return state.truncation
@@ -214,6 +215,7 @@ class MPS(AbstractBackend):
         return within_budget(value, truncation, self.on_truncation, self.budget)
 
     def to_statevector(self, state: MPSState | StatevectorState) -> jax.Array:
+        self.check_state(state)
         if isinstance(state, StatevectorState):
             return self._vector.to_statevector(state)
         check_vector(state.n_qubits, self.dtype)
@@ -223,8 +225,10 @@ class MPS(AbstractBackend):
             rows = matmul(rows, core.reshape(chi, 2 * chi)).reshape(-1, chi)
         return rows[:, :end].ravel()
 
-    def n_qubits(self, state: MPSState | StatevectorState) -> int:
-        return state.n_qubits
+    def _made(self, state: Any) -> bool:
+        if isinstance(state, StatevectorState):
+            return Layout(state.n_qubits, self.max_bond).is_dense
+        return isinstance(state, MPSState) and state.layout.max_bond == self.max_bond
 
     @functools.cached_property
     def _vector(self) -> Statevector:

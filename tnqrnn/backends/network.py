@@ -11,7 +11,7 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -89,7 +89,6 @@ class Network(AbstractBackend):
     dtype: str = "complex64"
     search: str = "auto"
     memory_limit: int | None = None
-    exact: ClassVar[bool] = True
     grows: ClassVar[bool] = True
     has_entropy: ClassVar[bool] = False
     gradients: ClassVar[tuple[str, ...]] = ("store", "checkpoint")
@@ -137,7 +136,7 @@ class Network(AbstractBackend):
     def evolve(
         self, ansatz: Ansatz, angles: ArrayLike, state: NetworkState
     ) -> NetworkState:
-        check_same_qubits(ansatz, state.n_qubits)
+        check_same_qubits(ansatz, self.n_qubits(state))
         angles = check_angles(ansatz, angles)
         blocks = cut(ansatz)
         added = block_matrices(blocks, angles, self.dtype)
@@ -151,7 +150,7 @@ class Network(AbstractBackend):
     def expectation(
         self, observables: Observables | tuple[PauliString, ...], state: NetworkState
     ) -> jax.Array:
-        strings = parse_observables(observables, state.n_qubits)
+        strings = parse_observables(observables, self.n_qubits(state))
         run = self._runner(functools.partial(build_command, strings, state))
         return pauli_expectations(strings, state, run)
 
@@ -159,21 +158,21 @@ class Network(AbstractBackend):
         return jnp.sqrt(self.overlap(state, state).real)
 
     def overlap(self, a: NetworkState, b: NetworkState) -> jax.Array:
-        check_alike(a.n_qubits, b.n_qubits)
+        check_alike(self.n_qubits(a), self.n_qubits(b))
         return overlap(a, b, self._runner())
 
     def entropy(self, state: NetworkState, cut: int) -> jax.Array:
         raise NotImplementedError(NO_ENTROPY)
 
     def truncation(self, state: NetworkState) -> Truncation:
-        return Truncation.zero(state.n_qubits, self.dtype)
+        return Truncation.zero(self.n_qubits(state), self.dtype)
 
     def to_statevector(self, state: NetworkState) -> jax.Array:
-        check_vector(state.n_qubits, self.dtype)
+        check_vector(self.n_qubits(state), self.dtype)
         return amplitudes(state, self._runner())
 
-    def n_qubits(self, state: NetworkState) -> int:
-        return state.n_qubits
+    def _made(self, state: Any) -> bool:
+        return isinstance(state, NetworkState)
 
     def _runner(self, command: Callable[[], str] = lambda: SEARCH_ONCE) -> Run:
         """What contracts networks of one geometry, tensors with a leading axis.

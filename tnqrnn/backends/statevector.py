@@ -7,7 +7,7 @@ blocks in reverse.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -107,7 +107,6 @@ class Statevector(AbstractReversibleBackend):
     """
 
     dtype: str = "complex64"
-    exact: ClassVar[bool] = True
     gradients: ClassVar[tuple[str, ...]] = ("reversible", "checkpoint", "store")
 
     def init(self, n_qubits: int) -> StatevectorState:
@@ -129,7 +128,7 @@ class Statevector(AbstractReversibleBackend):
     def evolve(
         self, ansatz: Ansatz, angles: ArrayLike, state: StatevectorState
     ) -> StatevectorState:
-        check_same_qubits(ansatz, state.n_qubits)
+        check_same_qubits(ansatz, self.n_qubits(state))
         matrices = self.operators(ansatz, check_angles(ansatz, angles))
         return self.apply(ansatz, matrices, state)
 
@@ -192,18 +191,19 @@ class Statevector(AbstractReversibleBackend):
         observables: Observables | tuple[PauliString, ...],
         state: StatevectorState,
     ) -> jax.Array:
-        strings = parse_observables(observables, state.n_qubits)
+        strings = parse_observables(observables, self.n_qubits(state))
         return pauli_expectations(state.parts, strings)
 
     def norm(self, state: StatevectorState) -> jax.Array:
+        self.check_state(state)
         return jnp.linalg.norm(state.parts.ravel())
 
     def overlap(self, a: StatevectorState, b: StatevectorState) -> jax.Array:
-        check_alike(a.n_qubits, b.n_qubits)
+        check_alike(self.n_qubits(a), self.n_qubits(b))
         return vdot(a.amplitudes, b.amplitudes)
 
     def entropy(self, state: StatevectorState, cut: int) -> jax.Array:
-        n_qubits = state.n_qubits
+        n_qubits = self.n_qubits(state)
         cut = check_int("cut", cut, minimum=1, maximum=n_qubits - 1)
         matrix = state.amplitudes.reshape(2**cut, -1)
         if cut > n_qubits - cut:
@@ -211,13 +211,14 @@ class Statevector(AbstractReversibleBackend):
         return von_neumann_entropy(matmul(matrix, matrix.conj().T))
 
     def truncation(self, state: StatevectorState) -> Truncation:
-        return Truncation.zero(state.n_qubits, self.dtype)
+        return Truncation.zero(self.n_qubits(state), self.dtype)
 
     def to_statevector(self, state: StatevectorState) -> jax.Array:
+        self.check_state(state)
         return state.amplitudes
 
-    def n_qubits(self, state: StatevectorState) -> int:
-        return state.n_qubits
+    def _made(self, state: Any) -> bool:
+        return isinstance(state, StatevectorState)
 
 
 def fuse_for(ansatz: Ansatz) -> tuple[Block, ...]:
