@@ -2,7 +2,7 @@
 
     python benchmarks/engine_rate.py                # n=14, one core
     python benchmarks/engine_rate.py --n-qubits 12 --topology ring
-    python benchmarks/engine_rate.py --batch 256    # where JAX has a GPU
+    python benchmarks/engine_rate.py --platform cuda --batch 256   # where JAX has a GPU
 
 Counts the floating-point operations of the fused plan: a block of k qubits, applied or
 taken the cotangent of, is 8 2^k 2^n real ones a sample, and so is a group of readouts.
@@ -40,6 +40,7 @@ class Options:
         batch: samples at once.
         repeats: calls of which the fastest counts.
         inner: repetitions within a call.
+        platform: what JAX runs on, `cpu` or `cuda`.
     """
 
     n_qubits: int = 14
@@ -47,6 +48,7 @@ class Options:
     batch: int = 1
     repeats: int = 7
     inner: int = 50
+    platform: str = "cpu"
 
 
 def fastest(function: Callable, arguments: tuple, options: Options) -> float:
@@ -150,6 +152,9 @@ def parts(options: Options) -> list[Part]:
 
 def main(options: Options) -> None:
     """Prints one line for evolution, readout and backward pass."""
+    jax.config.update("jax_platforms", options.platform)
+    if options.platform == "cpu":  # before JAX starts its threads
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     n = options.n_qubits
     probes = {"Gflop/s": matrix_rate} | (
         {"GB/s": copy_rate} if on_accelerator() else {}
@@ -180,6 +185,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    if not on_accelerator():
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     main(tyro.cli(Options))
