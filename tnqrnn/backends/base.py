@@ -230,7 +230,9 @@ class AbstractBackend(abc.ABC):
         """
         if not self._made(state):
             name = type(state).__name__
-            raise ValueError(f"state must be made by {self}, got another {name}.")
+            raise ValueError(
+                f"state must be made by {self}, got another backend's {name}."
+            )
 
     @abc.abstractmethod
     def _made(self, state: Any) -> bool:
