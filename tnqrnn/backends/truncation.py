@@ -44,6 +44,10 @@ _GAP = 16
 """Singular values closer than this many machine epsilons times the largest are equal:
 LAPACK does not resolve less."""
 
+_CERTAIN = 1024
+"""A smaller value, in machine epsilons times the largest, may be rounding alone, and so
+may be its vectors."""
+
 _TINY = 0.25
 """Singular values below this many roots of machine epsilon times the largest are tiny:
 turning them lets more rounding through than leaving them changes the state."""
@@ -204,9 +208,25 @@ def _lq_jvp(primals, tangents):
     outside = dmatrix - matmul(dlower, rows)
     drows = matmul(_pseudo_inverse(lower), outside)
     if observe := observer.value:
-        rank = jnp.linalg.norm(outside - matmul(lower, drows))
+        rank = jnp.linalg.norm(_raised(lower, rows, dmatrix))
         observe(jnp.zeros_like(rank), _share(rank, dmatrix))
     return (lower, rows), (dlower, drows)
+
+
+def _raised(lower, rows, dmatrix):
+    """The part of a tangent with new directions on both sides of ``lower rows``.
+
+    Where values of ``lower`` vanish, rounding chooses the rows that belong to them, and
+    with them how much of this part ``lq`` can pass on; it counts as a whole.
+    """
+    if len(rows) == rows.shape[1]:  # the rows are complete, no direction is new
+        return jnp.zeros_like(dmatrix)
+    left, values, right = _svd(lower)
+    eps = float(jnp.finfo(values.dtype).eps)
+    certain = (values > values[0] * _CERTAIN * eps)[:, None]
+    held = jnp.where(certain, matmul(right, rows), 0)
+    new = dmatrix - matmul(matmul(dmatrix, held.conj().T), held)
+    return jnp.where(certain, 0, matmul(left.conj().T, new))
 
 
 def _pseudo_inverse(matrix: jax.Array) -> jax.Array:
