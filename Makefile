@@ -16,7 +16,7 @@ SIDE_BY_SIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # Most of the suite's time is XLA's compiler. These files run programs compiled as users
 # compile them, the others are compiled sooner, by other emitters and hardly optimised.
-AS_USERS := tests/backends/test_conformance.py tests/test_readme.py tests/test_studies.py
+AS_USERS := tests/backends/test_conformance.py tests/test_readme.py
 QUICKLY := $(TEST_ENV) JAX_DISABLE_MOST_OPTIMIZATIONS=1 \
   XLA_FLAGS="--xla_cpu_use_fusion_emitters=false $(THREADS)" $(BIN)/python -m pytest
 
@@ -51,7 +51,8 @@ test: lint type doctest pytest  ## all that CI runs
 
 pytest: $(READY)
 	$(PYTEST) -n $(WORKERS) --dist worksteal -m "not long" $(AS_USERS)
-	$(QUICKLY) $(SIDE_BY_SIDE) -m "not long" --durations 20 $(AS_USERS:%=--ignore=%)
+	$(QUICKLY) $(SIDE_BY_SIDE) -m "not long" --durations 20 $(AS_USERS:%=--ignore=%) \
+	  tests/test_studies.py tests  # the longest file first
 
 test-long: $(READY)  ## longer searches of the same properties
 	HYPOTHESIS_PROFILE=long $(PYTEST) $(SIDE_BY_SIDE) --timeout 3600 -m "long or hypothesis"

@@ -57,6 +57,26 @@ def test_a_closing_gap_is_told_from_a_raised_rank(rng):
     assert max(missed) < 1e-4
 
 
+def test_a_raised_rank_is_known_whatever_rounding_does(rng):
+    """It chooses the rows of values that vanish, and so how much a gradient misses."""
+    ring = tq.hardware_efficient(6, n_layers=2, topology="ring")
+
+    @jax.jit
+    def readouts(angles):
+        state = BACKEND.init(6)
+        for row in angles:
+            state = BACKEND.evolve(ring, row, state)
+        return BACKEND.expectation("xyz", state)
+
+    change = jnp.asarray(rng.normal(size=(2, ring.n_params)))
+    shares = [
+        missed_tangent(readouts, jnp.full(change.shape, np.pi / 2 + turns), change)
+        for turns in (0, 4 * np.pi, 8 * np.pi)  # the same gates, rounded otherwise
+    ]
+    assert shares[0].raised_rank > 0.01
+    np.testing.assert_allclose(shares[1:], shares[:1] * 2, atol=1e-6)
+
+
 def test_a_gap_that_stays_closed_is_known(rng):
     """A GHZ state has pairs of values at all angles: rounding decides which to keep."""
     ghz = np.zeros(64)
