@@ -55,9 +55,9 @@ turning them lets more rounding through than leaving them changes the state."""
 
 observer = jax.make_user_context(None)
 """``with observer(function):`` has ``function(gap, rank)`` called for every derivative
-of ``split`` and ``lq`` that is traced meanwhile: what it leaves out where a gap closes
-and where a rank rises, as shares of the tangent's norm. A closed gap counts at least as
-much as the share of the matrix's norm that either of the equal values is."""
+of ``split`` and ``lq`` that is traced meanwhile: what it may leave out where a gap
+closes and where a rank rises, as shares of the tangent's norm. A closed gap counts at
+least as much as the share of the matrix's norm that either of the equal values is."""
 
 
 save_factors = jax.checkpoint_policies.save_only_these_names(FACTORS)

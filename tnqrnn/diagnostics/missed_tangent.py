@@ -13,7 +13,7 @@ _SHARES: list[tuple[float, float]] = []
 
 
 class MissedTangent(NamedTuple):
-    """What derivatives of truncated splits left out, of the change they were given.
+    """What derivatives of truncated splits may leave out, of the change they are given.
 
     Both are shares between 0 and about 1, the largest of all splits. Below 1e-4 the
     gradient is whole: Schmidt values too small to be told from rounding may be met.
@@ -23,7 +23,8 @@ class MissedTangent(NamedTuple):
             tells them apart, as after a GHZ state, rounding decides what is kept: then
             it is at least that value's share of the state's norm.
         raised_rank: where a bond has fewer Schmidt values than it may hold, and the
-            change would raise their number.
+            change would raise their number. Rounding decides how much of that a
+            gradient passes on; here all of it counts.
     """
 
     closing_gap: float
