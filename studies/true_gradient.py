@@ -304,9 +304,9 @@ def main(arguments: Arguments) -> int:
     dataset = study.dataset()
     table = table_of(dataset)
     caption = (
-        "Errors are relative. Part missed: the derivative of a truncation leaves more "
-        f"than {WHOLE:.0e} of a change out (a gap closes or a rank rises). Off: an "
-        f"error above {TOLERANCE:.0e}. Differences fail: off, but the closest "
+        "Errors are relative. Part missed: the derivative of a truncation may leave "
+        f"more than {WHOLE:.0e} of a change out (a gap closes or a rank rises). Off: "
+        f"an error above {TOLERANCE:.0e}. Differences fail: off, but the closest "
         "central difference agrees no better with those of the next longer and next "
         "shorter step. Wrong: off otherwise, not finite, or off the exact gradient by "
         f"{EXACT_TOLERANCE:.0e} where the bond suffices."
