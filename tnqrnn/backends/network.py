@@ -9,7 +9,7 @@ has ``2**n`` entries.
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -27,10 +27,7 @@ from tnqrnn.backends.base import (
     check_vector,
 )
 from tnqrnn.backends.network_readout import (
-    SEARCH_ONCE,
-    Run,
     amplitudes,
-    build_command,
     overlap,
     pauli_expectations,
 )
@@ -151,15 +148,14 @@ class Network(AbstractBackend):
         self, observables: Observables | tuple[PauliString, ...], state: NetworkState
     ) -> jax.Array:
         strings = parse_observables(observables, self.n_qubits(state))
-        run = self._runner(functools.partial(build_command, strings, state))
-        return pauli_expectations(strings, state, run)
+        return pauli_expectations(strings, state, self._run)
 
     def norm(self, state: NetworkState) -> jax.Array:
         return jnp.sqrt(self.overlap(state, state).real)
 
     def overlap(self, a: NetworkState, b: NetworkState) -> jax.Array:
         check_alike(self.n_qubits(a), self.n_qubits(b))
-        return overlap(a, b, self._runner())
+        return overlap(a, b, self._run)
 
     def entropy(self, state: NetworkState, cut: int) -> jax.Array:
         raise NotImplementedError(NO_ENTROPY)
@@ -169,35 +165,26 @@ class Network(AbstractBackend):
 
     def to_statevector(self, state: NetworkState) -> jax.Array:
         check_vector(self.n_qubits(state), self.dtype)
-        return amplitudes(state, self._runner())
+        return amplitudes(state, self._run)
 
     def _made(self, state: Any) -> bool:
         return isinstance(state, NetworkState)
 
-    def _runner(self, command: Callable[[], str] = lambda: SEARCH_ONCE) -> Run:
-        """What contracts networks of one geometry, tensors with a leading axis.
+    def _run(self, geometry: Geometry, tensors: Sequence[jax.Array]) -> jax.Array:
+        """Contracts networks of one geometry, N at once: tensors are (N, ...)."""
+        plan = find_plan(geometry, search=self.search, progress=None)
+        at_once = n_networks = len(tensors[0])
+        if self.memory_limit is not None:
+            plan = plan.sliced(self.memory_limit, self.dtype)
+            at_once = min(n_networks, self.memory_limit // self._n_bytes(plan))
+        n_bytes = at_once * self._n_bytes(plan)
+        check_memory("the state's history: intermediate results", n_bytes)
+        contract_one = functools.partial(contract, plan)
+        if at_once < n_networks:
+            return jax.lax.map(contract_one, tuple(tensors), batch_size=at_once)
+        return jax.vmap(contract_one)(tuple(tensors))
 
-        Args:
-            command: gives the command that makes a missing plan.
-        """
-
-        def size_of(plan: ContractionPlan) -> int:
-            width = math.ceil(plan.log2_width - 1e-9)
-            return 2**width * np.dtype(self.dtype).itemsize
-
-        def run(geometry: Geometry, tensors: Sequence[jax.Array]) -> jax.Array:
-            plan = find_plan(
-                geometry, search=self.search, progress=None, command=command
-            )
-            at_once = n_cones = len(tensors[0])
-            if self.memory_limit is not None:
-                plan = plan.sliced(self.memory_limit, self.dtype)
-                at_once = min(n_cones, self.memory_limit // size_of(plan))
-            n_bytes = at_once * size_of(plan)
-            check_memory("the state's history: intermediate results", n_bytes)
-            contract_one = functools.partial(contract, plan)
-            if at_once < n_cones:
-                return jax.lax.map(contract_one, tuple(tensors), batch_size=at_once)
-            return jax.vmap(contract_one)(tuple(tensors))
-
-        return run
+    def _n_bytes(self, plan: ContractionPlan) -> int:
+        """Bytes of a plan's largest intermediate result."""
+        width = math.ceil(plan.log2_width - 1e-9)
+        return 2**width * np.dtype(self.dtype).itemsize
