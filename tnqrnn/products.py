@@ -28,7 +28,8 @@ def on_accelerator() -> bool:
     (``jax.lax.platform_dependent``) would not do: block widths and group sizes, which
     are chosen by this too, decide the shapes of arrays.
     """
-    device = jax.config.jax_default_device  # None, a device, or a platform's name
+    # None, a device, or a platform's name
+    device = jax.config.jax_default_device  # type: ignore[attr-defined]
     if device is None:
         return jax.default_backend() != "cpu"
     return getattr(device, "platform", device) != "cpu"

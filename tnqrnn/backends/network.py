@@ -20,10 +20,8 @@ from jax.typing import ArrayLike
 
 from tnqrnn.backends.base import (
     AbstractBackend,
-    Truncation,
-    check_alike,
     check_amplitudes,
-    check_same_qubits,
+    check_same_n_qubits,
     check_vector,
 )
 from tnqrnn.backends.network_readout import (
@@ -38,7 +36,6 @@ from tnqrnn.circuits import (
     Ansatz,
     Observables,
     PauliString,
-    check_angles,
     parse_observables,
 )
 from tnqrnn.contraction import ContractionPlan, Geometry, contract, find_plan
@@ -47,11 +44,6 @@ from tnqrnn.contraction.store import SEARCH
 
 if TYPE_CHECKING:
     from quimb.tensor import MatrixProductState
-
-NO_ENTROPY = (
-    "entropy must be asked of a Statevector or an MPS, got a Network: it holds "
-    "circuits and no state to cut."
-)
 
 
 @dataclass(frozen=True)
@@ -88,7 +80,6 @@ class Network(AbstractBackend):
     memory_limit: int | None = None
     grows: ClassVar[bool] = True
     has_entropy: ClassVar[bool] = False
-    gradients: ClassVar[tuple[str, ...]] = ("store", "checkpoint")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -133,8 +124,7 @@ class Network(AbstractBackend):
     def evolve(
         self, ansatz: Ansatz, angles: ArrayLike, state: NetworkState
     ) -> NetworkState:
-        check_same_qubits(ansatz, self.n_qubits(state))
-        angles = check_angles(ansatz, angles)
+        angles = self.check_step(ansatz, angles, state)
         blocks = cut(ansatz)
         added = block_matrices(blocks, angles, self.dtype)
         matrices = tuple(
@@ -154,14 +144,8 @@ class Network(AbstractBackend):
         return jnp.sqrt(self.overlap(state, state).real)
 
     def overlap(self, a: NetworkState, b: NetworkState) -> jax.Array:
-        check_alike(self.n_qubits(a), self.n_qubits(b))
+        check_same_n_qubits(self.n_qubits(a), self.n_qubits(b))
         return overlap(a, b, self._run)
-
-    def entropy(self, state: NetworkState, cut: int) -> jax.Array:
-        raise NotImplementedError(NO_ENTROPY)
-
-    def truncation(self, state: NetworkState) -> Truncation:
-        return Truncation.zero(self.n_qubits(state), self.dtype)
 
     def to_statevector(self, state: NetworkState) -> jax.Array:
         check_vector(self.n_qubits(state), self.dtype)
