@@ -12,6 +12,7 @@ says how far rounding moves each row, the second writes the file, too::
 """
 
 import argparse
+import functools
 import os
 import tempfile
 import time
@@ -133,9 +134,9 @@ def _configurations() -> dict[str, Configuration]:
         ("chain", every),
         ("ring", every[:1]),
         ("brickwork", every[1:2]),
-        ("all_to_all", every[::2]),
+        ("all_to_all", every[2:]),
     ):
-        quantum(f"exact {topology}", exact, layers(4, topology=topology), *modes)
+        quantum(f"exact {topology}", exact, layers(4, 1, topology=topology), *modes)
     for i, entangler in enumerate(ENTANGLERS):
         circuit = layers(3, 1 + i % 3, entangler=entangler)
         quantum(f"exact {entangler}", exact, circuit, every[i % 3])
@@ -168,37 +169,33 @@ def _configurations() -> dict[str, Configuration]:
 
     # Bonds that suffice: held as a vector, and as a product of matrices.
     both = ("checkpoint", "store")
-    quantum("mps vector", mps(4), layers(4), *both)
+    quantum("mps vector", mps(4), layers(4), "checkpoint")
     quantum("mps one-qubit", mps(1), layers(1), "checkpoint")
     circuit = layers(6, 1, entangler="cz", topology="brickwork")
-    quantum("mps wide", mps(5), circuit, *both, row={"shape": (2, 2)})
+    quantum("mps wide", mps(5), circuit, "store", row={"shape": (2, 2)})
 
     # Bonds that truncate.
     lossy = {"truncates": True}
-    for n_qubits, topology, modes in (
-        (5, "chain", both),
-        (4, "ring", both[:1]),
-        (6, "brickwork", both[1:]),
-        (4, "all_to_all", both[:1]),
-    ):
-        circuit = layers(n_qubits, topology=topology)
-        quantum(f"mps-2 {topology}", mps(2), circuit, *modes, row=lossy)
     longer = lossy | {"shape": (2, 5)}
-    for i, entangler in enumerate(ENTANGLERS[1:]):
+    for i, (n_qubits, topology) in enumerate(
+        ((5, "chain"), (4, "ring"), (5, "brickwork"), (4, "all_to_all"))
+    ):
+        circuit = layers(n_qubits, 1, entangler="rxx", topology=topology)
+        quantum(f"mps-2 {topology}", mps(2), circuit, both[i % 2], row=longer)
+    for i, entangler in enumerate(("ryy", "rzz", "cz", "cnot")):
         circuit = layers(4, 1 + i % 3, entangler=entangler)
         quantum(f"mps-2 {entangler}", mps(2), circuit, both[i % 2], row=longer)
+    strong = layers(4, 1, entangler="rxx")
     quantum("mps-1", mps(1), layers(4), *both, row=lossy)
-    quantum("mps-5", mps(5), layers(6, 3), "checkpoint", row=longer)
-    quantum("mps-3 cutoff", mps(3, 0.2), layers(5), "checkpoint", row=lossy)
+    quantum("mps-5", mps(5), layers(6, 2, entangler="cnot"), "store", row=longer)
+    quantum("mps-3 cutoff", mps(3, 0.2), layers(4), "checkpoint", row=lossy)
     quantum("mps-3 by-hand", mps(3), BY_HAND, "checkpoint", row=lossy)
     options = {"observables": SEVERAL_SITES, "readout": "learned"}
-    quantum(
-        "mps-2 several-sites", mps(2), layers(5), "checkpoint", row=lossy, **options
-    )
+    quantum("mps-2 several-sites", mps(2), strong, "store", row=longer, **options)
     options = {"observables": "xyz+zz", "feedback": False}
-    quantum("mps-3 xyz+zz open", mps(3), layers(5), "store", row=longer, **options)
-    quantum("mps-2 state", mps(2), layers(4), "store", row=lossy | {"start": "state"})
-    quantum("mps-2 cut", mps(2), layers(4), "checkpoint", row=lossy | {"start": "cut"})
+    quantum("mps-3 xyz+zz open", mps(3), strong, "checkpoint", row=longer, **options)
+    quantum("mps-2 state", mps(2), strong, "store", row=lossy | {"start": "state"})
+    quantum("mps-2 cut", mps(2), strong, "checkpoint", row=longer | {"start": "cut"})
 
     # The history as a network; its program grows with T.
     short = {"shape": (2, 2)}
@@ -213,38 +210,31 @@ def _configurations() -> dict[str, Configuration]:
     quantum("network cut", network, layers(3, 1), "store", row=short | {"start": "cut"})
     # So many qubits that readouts come from light cones and no vector is made.
     options = {"observables": ["Z0", "X8 Y9", "Z17"]}
-    circuit = layers(18, 1, "ry", "cz")
-    quantum(
-        "network cones", network, circuit, "store", row={"shape": (1, 2)}, **options
-    )
+    many = layers(18, 1, "ry", "cz")
+    quantum("network cones", network, many, "store", row={"shape": (1, 2)}, **options)
 
-    # Classical cells and the heads.
+    # Classical cells, and the heads.
+    def classical(kind: str) -> tq.AbstractCell:
+        options = {"dtype": "float64", "key": _key()}
+        return getattr(tq.cells, kind)(INPUT_SIZE, 4, **options)
+
     for kind in ("RNN", "GRU", "LSTM"):
-        make = lambda kind=kind: getattr(tq.cells, kind)(  # noqa: E731
-            INPUT_SIZE, 4, dtype="float64", key=_key()
-        )
+        make = functools.partial(classical, kind)
         add(kind, make, *both, shape=(2, 5))
         add(f"{kind} cut", make, "store", shape=(2, 5), start="cut")
-    for name, backend, mode, options in (
-        ("exact", exact, "reversible", {}),
-        ("exact haar", exact, "checkpoint", {"readout": "haar"}),
-        ("mps-2", mps(2), "checkpoint", lossy),
-        ("network", network, "store", short),
+
+    circuit = layers(4, 1)
+    for name, cell, mode in (
+        ("exact", lambda: _cell(exact, circuit, readout="haar"), "reversible"),
+        ("mps-2", lambda: _cell(mps(2), circuit), "checkpoint"),
+        ("network", lambda: _cell(network, circuit), "store"),
+        ("GRU", lambda: classical("GRU"), "store"),
     ):
-        row = {key: value for key, value in options.items() if key != "readout"}
-        inner = {key: value for key, value in options.items() if key == "readout"}
-        for Model in (tq.SequenceClassifier, tq.SequenceLabeler):
-            make = lambda Model=Model, backend=backend, inner=inner: Model(  # noqa: E731
-                _cell(backend, layers(4, 1), **inner), N_CLASSES, key=_key()
+        for head in (tq.SequenceClassifier, tq.SequenceLabeler):
+            make = lambda head=head, cell=cell: head(  # noqa: E731
+                cell(), N_CLASSES, key=_key()
             )
-            add(f"{Model.__name__} {name}", make, mode, **row)
-    for Model in (tq.SequenceClassifier, tq.SequenceLabeler):
-        make = lambda Model=Model: Model(  # noqa: E731
-            tq.cells.GRU(INPUT_SIZE, 4, dtype="float64", key=_key()),
-            N_CLASSES,
-            key=_key(),
-        )
-        add(f"{Model.__name__} GRU", make, "store")
+            add(f"{head.__name__} {name}", make, mode, shape=(2, 2))
     return table
 
 

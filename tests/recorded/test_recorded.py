@@ -1,4 +1,4 @@
-"""The numbers of commit fa3416f, again; README.md in this folder says when they move."""
+"""The numbers of commit fa3416f, again; README.md here says when they may move."""
 
 import pytest
 from recorded.recording import (
