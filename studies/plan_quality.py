@@ -27,6 +27,7 @@ import tnqrnn as tq
 from tnqrnn.backends.network_readout import network_geometries
 from tnqrnn.contraction import OBJECTIVES, ContractionPlan, Geometry, contract
 from tnqrnn.contraction.search import random_greedy_tree, reconfigured_tree
+from tnqrnn.pricing import median_seconds
 from tnqrnn.study import (
     Column,
     Groups,
@@ -38,7 +39,6 @@ from tnqrnn.study import (
     use_one_thread,
 )
 from tnqrnn.study.plan_prices import measure_rates, price_plan
-from tnqrnn.study.probes import median_seconds
 
 NETWORKS = {
     "brickwork, n=40, T=3": (40, 3, 1, "brickwork"),

@@ -13,9 +13,7 @@ from study_runs import Settings, power
 from tnqrnn.records import read_json, write_json
 from tnqrnn.study import (
     Column,
-    Curve,
     Groups,
-    Mark,
     Study,
     Table,
     interval_words,
@@ -177,19 +175,6 @@ def test_an_axis_figure_draws_every_run_and_the_mean(study):
     np.testing.assert_allclose(axes.lines[0].get_ydata(), [2.21, 8.41, 18.61])
     assert [text.get_text() for text in axes.figure.legends[0].texts] == ["A", "B"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("x", "value")
-
-
-def test_curves_replace_the_line_of_means_and_marks_are_drawn(study):
-    curves = {"a": Curve([1, 2], [3.0, 5.0])}
-    marks = [Mark("b", 2, 4.0)]
-    axes = axis_chart(
-        study, scale=2, log_x=True, curves=curves, marks=marks
-    ).figure.axes[0]
-    means, curve, mark = axes.lines[0], *axes.lines[2:]
-    assert means.get_linestyle() == "None" and axes.lines[1].get_linestyle() != "None"
-    np.testing.assert_allclose(curve.get_xydata(), [[0, 6], [1, 10]])
-    np.testing.assert_allclose(mark.get_xydata(), [[1, 8]])
-    assert mark.get_color() == GROUPS.style("b")["color"]
 
 
 def test_the_frame_holds_every_run_and_respects_limits(study):

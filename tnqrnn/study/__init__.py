@@ -24,7 +24,6 @@ if TYPE_CHECKING:
         plot_against_axis,
         plot_against_index,
     )
-    from tnqrnn.study.overlays import Curve, Mark
     from tnqrnn.study.report import publish, write_report
     from tnqrnn.study.scatter import plot_points
     from tnqrnn.study.statistics import Interval, log_slope, mean_interval
@@ -33,10 +32,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Chart",
     "Column",
-    "Curve",
     "Groups",
     "Interval",
-    "Mark",
     "Outcome",
     "Study",
     "Table",
@@ -68,7 +65,6 @@ _LATER = {
         "plot_against_axis",
         "plot_against_index",
     ),
-    "overlays": ("Curve", "Mark"),
     "report": ("publish", "write_report"),
     "scatter": ("plot_points",),
     "statistics": ("Interval", "log_slope", "mean_interval"),

@@ -13,7 +13,7 @@ import numpy as np
 
 from tnqrnn.checks import check_dtype
 from tnqrnn.contraction import ContractionPlan
-from tnqrnn.study.probes import median_seconds
+from tnqrnn.pricing import median_seconds
 
 FLOPS = 8
 """Real operations of one multiplication and addition of complex entries."""
