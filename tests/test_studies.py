@@ -217,7 +217,7 @@ def test_plan_quality(tmp_path):
     last = score.isel(budget=-1)
     greedy, best = (last.sel(method=name) for name in methods)
     assert (best <= greedy).all() and (dataset["log2_width"] >= 6).all()
-    for name in ("value_seconds", "gradient_seconds", "predicted_seconds"):
+    for name in ("value_seconds", "gradient_seconds"):
         assert (dataset[name] > 0).all()
     assert (tmp_path / "figures" / "excess.png").exists()
     refused = run_script(*tiny, "--methods", "none")
