@@ -25,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 import xarray as xr
+from jax.flatten_util import ravel_pytree
 from representation_cost_charts import draw
 
 import tnqrnn as tq
@@ -39,7 +40,7 @@ from tnqrnn.study import (
     summary_table,
     use_one_thread,
 )
-from tnqrnn.study.differences import flat, infidelity, relative_error
+from tnqrnn.study.differences import infidelity, relative_error
 
 BACKEND = r"statevector|mps-[1-9]\d*"
 RUNS = Path(__file__).parents[1] / "runs"
@@ -207,11 +208,12 @@ def errors(
             exact_cell, jnp.asarray(xs, "float64")
         )
         exact_states = states(exact_cell, exact)
+    pair = [np.asarray(ravel_pytree(tree)[0]) for tree in (gradient, exact_gradient)]
     truncation: Any = rollout.truncation
     log_fidelity = np.asarray(truncation.log_fidelity, float)[:, -1]
     return {
         "readout_error": np.abs(rollout.readouts - np.asarray(exact.readouts)).max(),
-        "gradient_error": relative_error(flat(gradient), flat(exact_gradient)),
+        "gradient_error": relative_error(*pair),
         "infidelity": infidelity(states(cell, rollout), exact_states).mean(),
         "estimated_infidelity": -np.expm1(log_fidelity).mean(),
     }

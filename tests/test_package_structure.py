@@ -48,6 +48,7 @@ OWNERS = {
     "hypothesis": {"testing"},
     "matplotlib": {"study"},
     "optax": {"training"},
+    "platformdirs": {"contraction"},
     "psutil": {"checks", "doctor"},
     "quimb": {"backends", "contraction"},
     "scipy": {"study"},

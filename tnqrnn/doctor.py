@@ -12,8 +12,7 @@ from tnqrnn.backends import MPS, Statevector
 from tnqrnn.checks import check_int, memory_limit
 from tnqrnn.circuits import hardware_efficient
 from tnqrnn.model import Controller, QRNNCell
-from tnqrnn.records import provenance
-from tnqrnn.study import usable_cores
+from tnqrnn.records import provenance, usable_cores
 
 WRONG_JAX = ("0.10.2", "0.11.0")
 """Versions that are excluded: the first computes wrongly on CPU (jax-ml/jax#39103)."""

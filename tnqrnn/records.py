@@ -147,6 +147,13 @@ def processor_name() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def usable_cores() -> int:
+    """The number of cores this process may use, a good number of workers."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 

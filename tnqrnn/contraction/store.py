@@ -10,6 +10,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import platformdirs
+
 from tnqrnn.checks import check_choice
 from tnqrnn.contraction.geometry import Geometry
 from tnqrnn.contraction.plan import ContractionPlan, load_plan
@@ -38,8 +40,7 @@ def cache_folder() -> Path:
     """The user's folder of plans: $TNQRNN_PLANS, or ``tnqrnn/plans`` in the cache."""
     if chosen := os.environ.get(CACHE_VARIABLE):
         return Path(chosen)
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "tnqrnn" / "plans"
+    return platformdirs.user_cache_path("tnqrnn", appauthor=False) / "plans"
 
 
 def stored_plan(geometry: Geometry, objective: str = "reverse") -> Path | None:

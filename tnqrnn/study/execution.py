@@ -65,13 +65,6 @@ class Job:
         return self.directory / "failures" / f"{point_key(point)}.json"
 
 
-def usable_cores() -> int:
-    """The number of cores this process may use, a good number of workers."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def use_one_thread() -> None:
     """Lets this process compute with one thread from now on, for timings.
 
