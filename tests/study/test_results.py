@@ -88,6 +88,9 @@ def test_metrics_that_do_not_fit_together_are_refused():
         to_dataset([record(1, k=3), record(2, k=[4])], points)
     with pytest.raises(ValueError, match=r"must differ from the axes \['x'\], got 'x'"):
         to_dataset([record(1, x=3)], points)
+    clash = record(1) | {"metrics": {"wall_seconds": 3}}
+    with pytest.raises(ValueError, match="must differ from .*, got 'wall_seconds'"):
+        to_dataset([clash], points)
 
 
 def test_a_saved_dataset_is_read_back(study, tmp_path):
