@@ -32,6 +32,7 @@ RANKS = {
     "model": 4,
     "training": 5,
     "diagnostics": 6,
+    "pricing": 5,
     "testing": 5,
     "study": 7,
     "doctor": 8,
@@ -47,6 +48,7 @@ OWNERS = {
     "hypothesis": {"testing"},
     "matplotlib": {"study"},
     "optax": {"training"},
+    "platformdirs": {"contraction"},
     "psutil": {"checks", "doctor"},
     "quimb": {"backends", "contraction"},
     "scipy": {"study"},
@@ -175,6 +177,18 @@ def decompositions(tree: ast.Module) -> Iterator[tuple[str, int]]:
             root = aliases.get(value.id, "") if isinstance(value, ast.Name) else ""
             if root.split(".")[0] == "jax":
                 yield ".".join([root, *reversed(parts)]), node.lineno
+
+
+def test_studies_know_nothing_quantum():
+    quantum = {"backends", "circuits", "contraction", "diagnostics", "model", "tasks",
+               "training"}  # fmt: skip
+    found = [
+        f"{'/'.join(dotted(path))}.py:{one.line}: {one.name}"
+        for path in sorted((PACKAGE / "study").glob("*.py"))
+        for one in imports(parse(path), dotted(path))
+        if one.package == "tnqrnn" and one.name.split(".")[1] in quantum
+    ]
+    assert not found, "\n".join(found)
 
 
 def modules() -> list[Path]:
@@ -309,7 +323,7 @@ def test_links_between_pages_lead_somewhere():
     assert not broken, "\n".join(broken)
 
 
-@pytest.mark.parametrize("name", ["diagnostics", "study", "testing"])
+@pytest.mark.parametrize("name", ["diagnostics", "pricing", "study", "testing"])
 def test_subpackages_are_loaded_when_they_are_used(name):
     assert tnqrnn.__getattr__(name) is importlib.import_module(f"tnqrnn.{name}")
 
