@@ -415,6 +415,8 @@ def test_a_vector_is_held_exactly_where_the_bond_suffices():
             state = jax.eval_shape(lambda n=n_qubits, c=max_bond: tq.MPS(c).init(n))
             suffices = max_bond >= 2 ** (n_qubits // 2)
             assert isinstance(state, MPSState) != suffices
+            expected = tq.Statevector() if suffices else tq.MPS(max_bond)
+            assert tq.MPS(max_bond).resolve(n_qubits) == expected
 
 
 def random_circuit(n_qubits, n_gates, rng, near=False):

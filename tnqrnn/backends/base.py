@@ -85,6 +85,14 @@ class AbstractBackend(abc.ABC):
     def __post_init__(self) -> None:
         check_dtype(self.dtype)
 
+    def resolve(self, n_qubits: int) -> "AbstractBackend":
+        """The backend that holds a register of ``n_qubits`` in this one's place.
+
+        It is another one where this one would hold the same states as the other does,
+        and the other can do more with them: see :class:`tnqrnn.MPS`.
+        """
+        return self
+
     @abc.abstractmethod
     def init(self, n_qubits: int) -> State:
         """The state 0...0.

@@ -42,7 +42,7 @@ def entanglement(
     """
     if not isinstance(cell, QRNNCell):
         raise TypeError(f"cell must be a QRNNCell, got {type(cell).__name__}.")
-    if not cell.backend.has_entropy:
+    if not cell.engine.has_entropy:
         raise NotImplementedError(
             "cell must have a backend with entropies, a Statevector or an MPS, got "
             f"{cell.backend}."
@@ -59,6 +59,6 @@ def entanglement(
 def _entropies(cell: QRNNCell, xs: jax.Array, start: QRNNCarry) -> jax.Array:
     def step(carry: QRNNCarry, x: jax.Array) -> tuple[Any, jax.Array]:
         carry, _ = cell(carry, x)
-        return carry, cell.backend.entropies(carry.state)
+        return carry, cell.engine.entropies(carry.state)
 
     return jax.lax.scan(step, start, xs)[1]

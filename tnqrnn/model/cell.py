@@ -122,16 +122,21 @@ class QRNNCell(AbstractCell):
         )
 
     @property
+    def engine(self) -> AbstractBackend:
+        """What holds the state: ``backend``, resolved for the circuit's qubits."""
+        return self.backend.resolve(self.ansatz.n_qubits)
+
+    @property
     def output_size(self) -> int:
         return len(self.observables)
 
     @property
     def gradients(self) -> tuple[str, ...]:
-        return self.backend.gradients
+        return self.engine.gradients
 
     @property
     def grows(self) -> bool:
-        return self.backend.grows
+        return self.engine.grows
 
     def init(self, state: State | None = None) -> QRNNCarry:
         """The state 0...0, or ``state``, and its readouts as the first z."""
@@ -139,14 +144,14 @@ class QRNNCell(AbstractCell):
             return QRNNCarry(state, self.read(state))
         # Behind the barrier XLA does not compute with a large state while it compiles,
         # which takes seconds. Readouts of 0...0 are 1 for Z alone, and 0.
-        state = jax.lax.optimization_barrier(self.backend.init(self.ansatz.n_qubits))
+        state = jax.lax.optimization_barrier(self.engine.init(self.ansatz.n_qubits))
         values = [all(axis == "Z" for _, axis in each) for each in self.observables]
         return QRNNCarry(state, jnp.array(values, real_dtype(self.backend.dtype)))
 
     def __call__(self, carry: QRNNCarry, x: jax.Array) -> tuple[QRNNCarry, jax.Array]:
         check_shape("x", x, (self.input_size,))
         angles = self.angles(x, carry.readouts)
-        state = self.backend.evolve(self.ansatz, angles, carry.state)
+        state = self.engine.evolve(self.ansatz, angles, carry.state)
         carry = QRNNCarry(state, self.read(state))
         return carry, carry.readouts
 
@@ -157,7 +162,7 @@ class QRNNCell(AbstractCell):
 
     def read(self, state: State) -> jax.Array:
         """The readouts of a state, bare Pauli expectations, (M,)."""
-        return self.backend.expectation(self.observables, state)
+        return self.engine.expectation(self.observables, state)
 
     def features(self, z: jax.Array) -> jax.Array:
         if self.gain is not None:
@@ -167,7 +172,7 @@ class QRNNCell(AbstractCell):
         return z * self.readout if isinstance(self.readout, float) else z
 
     def truncation(self, carry: QRNNCarry) -> Truncation:
-        return self.backend.truncation(carry.state)
+        return self.engine.truncation(carry.state)
 
     def with_backend(self, backend: AbstractBackend) -> "QRNNCell":
         check_instance("backend", backend, AbstractBackend)

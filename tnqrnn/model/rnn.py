@@ -88,7 +88,7 @@ def _within_budget(cell, rollout):
     """The roll-out, unless it lost more of a state than the cell's backend allows."""
     if rollout.truncation is None:
         return rollout
-    readouts = cell.backend.within_budget(rollout.readouts, rollout.truncation)
+    readouts = cell.engine.within_budget(rollout.readouts, rollout.truncation)
     return rollout._replace(readouts=readouts)
 
 
@@ -191,7 +191,7 @@ def _unroll(
 def _group_size(cell, carry, mode):
     """Samples that are rolled out together."""
     if mode == "reversible":
-        return cell.backend.group_size(carry.state)
+        return cell.engine.group_size(carry.state)
     return len(jax.tree.leaves(carry)[0])
 
 
@@ -252,7 +252,7 @@ def _forward(cell, xs, carry):
     Controller and block matrices are computed for the whole batch; states are moved a
     few at a time, so that they stay in the processor's cache.
     """
-    backend, ansatz = cell.backend, cell.ansatz
+    backend, ansatz = cell.engine, cell.ansatz
 
     def move(now):
         operators, state = now
@@ -284,7 +284,7 @@ def _backward(params, static, history, cotangents):
     xs, first, zs, state = history
     dzs, dlast = cotangents
     cell = eqx.combine(params, static)
-    backend, ansatz = cell.backend, cell.ansatz
+    backend, ansatz = cell.engine, cell.ansatz
     before = jnp.concatenate([first[None], zs[:-1]])
 
     def move_back(now):
