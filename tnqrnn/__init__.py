@@ -20,11 +20,13 @@ from tnqrnn.circuits import Ansatz, Gate, hardware_efficient, parse_observables
 from tnqrnn.model import (
     AbstractCell,
     Controller,
+    LanguageModel,
     QRNNCarry,
     QRNNCell,
     Rollout,
     SequenceClassifier,
     SequenceLabeler,
+    SequenceRegressor,
     batch_over_devices,
     cells,
     load,
@@ -32,7 +34,7 @@ from tnqrnn.model import (
     unroll,
 )
 from tnqrnn.records import RecordError
-from tnqrnn.tasks import Split, Task, load_task
+from tnqrnn.tasks import Split, Stream, Task, load_task
 from tnqrnn.training import FitResult, NonFiniteError, evaluate, fit
 
 __version__ = "0.1.0"
@@ -45,6 +47,7 @@ __all__ = [
     "Controller",
     "FitResult",
     "Gate",
+    "LanguageModel",
     "Network",
     "NonFiniteError",
     "QRNNCarry",
@@ -53,8 +56,10 @@ __all__ = [
     "Rollout",
     "SequenceClassifier",
     "SequenceLabeler",
+    "SequenceRegressor",
     "Split",
     "Statevector",
+    "Stream",
     "Task",
     "Truncation",
     "TruncationError",

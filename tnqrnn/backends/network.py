@@ -7,6 +7,7 @@ the depth does: the largest intermediate result grows with the number of steps, 
 has ``2**n`` entries.
 """
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -163,6 +164,20 @@ class Network(AbstractBackend):
 
     def entropy(self, state: NetworkState, cut: int) -> jax.Array:
         raise NotImplementedError(NO_ENTROPY)
+
+    def select(
+        self, condition: jax.Array, new: NetworkState, old: NetworkState
+    ) -> NetworkState:
+        # A history cannot be shortened where a value decides: what was added to it
+        # becomes the identity, which leaves the state as it was.
+        def chosen(new: jax.Array, old: jax.Array) -> jax.Array:
+            identity = jnp.eye(new.shape[-1], dtype=new.dtype)
+            shape = (len(new) - len(old), *identity.shape)
+            idle = jnp.broadcast_to(identity[None], shape)
+            return jnp.where(condition, new, jnp.concatenate([old, idle]))
+
+        matrices = tuple(map(chosen, new.matrices, old.matrices))
+        return dataclasses.replace(new, matrices=matrices)
 
     def truncation(self, state: NetworkState) -> Truncation:
         return Truncation.zero(self.n_qubits(state), self.dtype)

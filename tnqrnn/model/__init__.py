@@ -1,27 +1,31 @@
 """The recurrence: cells, the loop over time, and models with a head."""
 
 from tnqrnn.model import cells
-from tnqrnn.model.base import AbstractCell
+from tnqrnn.model.base import AbstractCell, Rollout
 from tnqrnn.model.batching import batch_over_devices
 from tnqrnn.model.cell import QRNNCarry, QRNNCell
 from tnqrnn.model.controller import Controller
 from tnqrnn.model.heads import (
     AbstractSequenceModel,
+    LanguageModel,
     SequenceClassifier,
     SequenceLabeler,
+    SequenceRegressor,
 )
 from tnqrnn.model.io import load, save
-from tnqrnn.model.rnn import Rollout, unroll
+from tnqrnn.model.rnn import unroll
 
 __all__ = [
     "AbstractCell",
     "AbstractSequenceModel",
     "Controller",
+    "LanguageModel",
     "QRNNCarry",
     "QRNNCell",
     "Rollout",
     "SequenceClassifier",
     "SequenceLabeler",
+    "SequenceRegressor",
     "batch_over_devices",
     "cells",
     "load",

@@ -6,7 +6,7 @@ NumPy's; a task knows nothing of qubits and starts no device.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,6 +26,14 @@ from tnqrnn.tasks.objectives import (
 
 Arrays = Sequence[Any] | Mapping[str, Any]
 _NAMES = ("inputs", "targets", "mask", "lengths")
+
+TARGETS = {
+    "classify": "one class a sequence",
+    "label": "one class a step",
+    "regress": "numbers",
+    "language": "the next token",
+}
+"""What the targets of each kind of split are, in words."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +144,13 @@ class Split:
         return _without(_padding(self.lengths, *shape), weights)
 
     @property
+    def kind(self) -> str:
+        """What the targets are: a key of :data:`TARGETS`."""
+        if self.targets.dtype != np.int32:
+            return "regress"
+        return "classify" if self.targets.ndim == 1 else "label"
+
+    @property
     def n_tokens(self) -> int | None:
         """One more than the largest token id; ``None`` for features."""
         return None if self.inputs.ndim == 3 else 1 + int(self.inputs.max())
@@ -161,6 +176,7 @@ class Stream:
 
     tokens: np.ndarray
     objective: LanguageModelling
+    kind: ClassVar[str] = "language"
 
     def __post_init__(self) -> None:
         objective = check_instance("objective", self.objective, LanguageModelling)
@@ -297,14 +313,10 @@ class Task:
 
     @property
     def kind(self) -> str:
-        """``classify``: one class a sequence; ``label``: one class a step;
-        ``regress``: numbers; ``language``: the next token of a stream.
+        """What the targets are: ``classify``, one class a sequence; ``label``, one
+        class a step; ``regress``, numbers; ``language``, the next token of a stream.
         """
-        if isinstance(self.train, Stream):
-            return "language"
-        if self.train.targets.dtype != np.int32:
-            return "regress"
-        return "classify" if self.train.targets.ndim == 1 else "label"
+        return self.train.kind
 
     @property
     def input_size(self) -> int | None:
