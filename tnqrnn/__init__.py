@@ -35,7 +35,13 @@ from tnqrnn.model import (
 )
 from tnqrnn.records import RecordError
 from tnqrnn.tasks import Split, Stream, Task, load_task
-from tnqrnn.training import FitResult, NonFiniteError, evaluate, fit
+from tnqrnn.training import (
+    FitResult,
+    NonFiniteError,
+    TrainingInterrupted,
+    evaluate,
+    fit,
+)
 
 __version__ = "0.1.0"
 
@@ -61,6 +67,7 @@ __all__ = [
     "Statevector",
     "Stream",
     "Task",
+    "TrainingInterrupted",
     "Truncation",
     "TruncationError",
     "batch_over_devices",

@@ -94,14 +94,6 @@ class AbstractCell(eqx.Module):
         """
         return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 
-    def bound_feedback(self, carry: Carry, bound: jax.Array) -> Carry:
-        """The carry, the gradient of whose readouts is shortened to ``bound``.
-
-        Training asks it before every step (``clip_feedback`` of :func:`tnqrnn.fit`); a
-        cell without quantum feedback has nothing to shorten.
-        """
-        return carry
-
     def check_context(self, context: Any, lead: tuple[int, ...]) -> None:
         """Refuses a context that the cell cannot read, or a missing one.
 

@@ -30,7 +30,6 @@ from tnqrnn.checks import (
 from tnqrnn.circuits import Ansatz, Observables, PauliString, parse_observables
 from tnqrnn.model.base import AbstractCell, with_fields
 from tnqrnn.model.controller import Controller, ControllerNetwork
-from tnqrnn.model.gradients.base import bounded
 
 
 class QRNNCarry(NamedTuple):
@@ -188,9 +187,6 @@ class QRNNCell(AbstractCell):
     ) -> QRNNCarry:
         state = self.engine.select(condition, new.state, old.state)
         return QRNNCarry(state, jnp.where(condition, new.readouts, old.readouts))
-
-    def bound_feedback(self, carry: QRNNCarry, bound: jax.Array) -> QRNNCarry:
-        return carry._replace(readouts=bounded(carry.readouts, bound))
 
     def read(self, state: State) -> jax.Array:
         """The readouts of a state, bare Pauli expectations, (M,)."""

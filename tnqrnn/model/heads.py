@@ -21,6 +21,7 @@ from tnqrnn.checks import check_bool, check_choice, check_instance, check_int
 from tnqrnn.model.base import AbstractCell, Carry, Rollout, parameter_dtype
 from tnqrnn.model.controller import check_dropout, dropped
 from tnqrnn.model.gradients import GRADIENTS
+from tnqrnn.model.gradients.base import before_end
 from tnqrnn.model.rnn import check_lengths, roll_out, start_of_batch, within_budget
 
 POOLS = ("last", "mean", "max")
@@ -93,19 +94,8 @@ class AbstractSequenceModel(eqx.Module):
         context: Any = None,
         key: PRNGKeyArray | None = None,
         gradient: str | None = None,
-        feedback_bound: ArrayLike | None = None,
     ) -> tuple[jax.Array, Rollout]:
-        """:meth:`rollout` without a look at ids and at what was lost, for training.
-
-        Args:
-            xs: see :meth:`rollout`, as all but the last.
-            lengths: see there.
-            carry: see there.
-            context: see there.
-            key: see there.
-            gradient: see there.
-            feedback_bound: see :func:`tnqrnn.model.rnn.roll_out`.
-        """
+        """:meth:`rollout` without a look at ids and at what was lost, for training."""
         keys = (None, None, None) if key is None else jax.random.split(key, 3)
         features = self._features(xs, lengths, keys[0])
         rollout = roll_out(
@@ -116,7 +106,6 @@ class AbstractSequenceModel(eqx.Module):
             context=context,
             key=keys[1],
             gradient=self.gradient if gradient is None else gradient,
-            feedback_bound=feedback_bound,
         )
         seen = jnp.vectorize(self.cell.features, signature="(m)->(m)")(
             self.pooled(rollout.readouts, lengths)
@@ -136,9 +125,8 @@ class AbstractSequenceModel(eqx.Module):
                 f"with an embedding, got {ids.dtype} values of shape {ids.shape}."
             )
         if lengths is not None:  # what stands in padding need not be an id
-            check_lengths(lengths, ids.shape[:-1], ids.shape[-1])
-            steps = np.arange(ids.shape[-1]).reshape(*[1] * (ids.ndim - 1), -1)
-            ids = jnp.where(steps < jnp.expand_dims(jnp.asarray(lengths), -1), ids, 0)
+            lengths = check_lengths(lengths, ids.shape[:-1], ids.shape[-1])
+            ids = jnp.where(before_end(lengths, ids.shape[-1]), ids, 0)
         return dropped(self.embedding.weight[ids], self.dropout, key)
 
     def check_inputs(self, xs: ArrayLike, lengths: ArrayLike | None = None) -> None:
@@ -153,7 +141,7 @@ class AbstractSequenceModel(eqx.Module):
         if not np.issubdtype(ids.dtype, np.integer) or ids.size == 0:
             return  # the call itself refuses these
         if lengths is not None and not isinstance(lengths, jax.core.Tracer):
-            steps = np.arange(ids.shape[-1]).reshape(*[1] * (ids.ndim - 1), -1)
+            steps = np.arange(ids.shape[-1])
             ids = ids[steps < np.expand_dims(np.asarray(lengths), -1)]
         n_tokens = self.embedding.num_embeddings
         if ids.size and (ids.min() < 0 or ids.max() >= n_tokens):
@@ -200,9 +188,8 @@ def pool(readouts: jax.Array, lengths: ArrayLike | None, how: str) -> jax.Array:
         return readouts.max(axis=-2)
     if lengths is None:
         return readouts.mean(axis=-2)
-    steps = np.arange(readouts.shape[-2]).reshape(*[1] * (readouts.ndim - 2), -1)
-    count = jnp.asarray(lengths)[..., None]
-    weights = (steps < count).astype(readouts.dtype) / count.astype(readouts.dtype)
+    weights = before_end(lengths, readouts.shape[-2]).astype(readouts.dtype)
+    weights = weights / weights.sum(axis=-1, keepdims=True)
     return jnp.sum(readouts * weights[..., None], axis=-2)
 
 

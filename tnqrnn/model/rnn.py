@@ -24,6 +24,7 @@ from tnqrnn.checks import (
 from tnqrnn.model.base import AbstractCell, Carry, Rollout, parameter_dtype
 from tnqrnn.model.batching import in_groups
 from tnqrnn.model.gradients import GRADIENTS, AbstractGradient, Samples
+from tnqrnn.model.gradients.base import before_end
 
 
 def unroll(
@@ -101,22 +102,8 @@ def roll_out(
     context: Any = None,
     key: PRNGKeyArray | None = None,
     gradient: str | AbstractGradient = "auto",
-    feedback_bound: ArrayLike | None = None,
 ) -> Rollout:
-    """:func:`unroll` for those who look at what was lost themselves, and for training.
-
-    Args:
-        cell: see :func:`unroll`, as all but the last.
-        xs: see there.
-        lengths: see there.
-        carry: see there.
-        context: see there.
-        key: see there.
-        gradient: see there.
-        feedback_bound (array of shape () or (B,)): largest norm of dL/dz_t of each
-            sample where it comes back through the feedback; ``None`` for the true
-            gradient.
-    """
+    """:func:`unroll` without a look at what was lost, for those who look themselves."""
     check_instance("cell", cell, AbstractCell)
     shape = check_sequence(cell, xs)
     lead = shape[:-2]
@@ -134,9 +121,7 @@ def roll_out(
             keys = jax.vmap(lambda b: jax.random.fold_in(key, b))(jnp.arange(*lead))
         else:
             keys = jax.random.fold_in(key, 0)
-    if feedback_bound is not None:
-        feedback_bound = jnp.broadcast_to(jnp.asarray(feedback_bound, xs.dtype), lead)
-    samples = Samples(xs, carry, lengths, context, keys, feedback_bound)
+    samples = Samples(xs, carry, lengths, context, keys)
     try:
         if lead:
             return _unroll(cell, samples, mode)
@@ -191,7 +176,8 @@ def check_lengths(
             f"lengths must be integers in [1, {n_steps}], got {array.dtype} values."
         )
     if not isinstance(array, jax.core.Tracer):
-        least, most = int(array.min()), int(array.max())
+        known = np.asarray(array)
+        least, most = int(known.min()), int(known.max())
         if least < 1 or most > n_steps:
             raise ValueError(
                 f"lengths must be integers in [1, {n_steps}], got values from {least} "
@@ -213,8 +199,7 @@ def finite_sequence(
         with np.errstate(over="ignore"):
             array = array.astype(parameter_dtype(cell))
     if lengths is not None:
-        steps = np.arange(array.shape[-2]).reshape(*[1] * lengths.ndim, -1, 1)
-        real = steps < jnp.expand_dims(lengths, (-2, -1))
+        real = before_end(lengths, array.shape[-2])[..., None]
         array = jnp.where(real, array, jnp.zeros((), array.dtype))
     check_finite("xs", array)
     return jnp.asarray(array)

@@ -131,7 +131,8 @@ class AbstractSampleObjective(AbstractObjective):
         real = step >= 0
         taken = {name: values[jnp.maximum(step, 0)] for name, values in data.items()}
         weights = taken["weights"]
-        weights = weights * real.reshape(-1, *(1,) * (weights.ndim - 1))
+        real = real.astype(weights.dtype).reshape(-1, *(1,) * (weights.ndim - 1))
+        weights = weights * real
         return Batch(taken["inputs"], taken["targets"], weights, taken.get("lengths"))
 
 

@@ -75,6 +75,7 @@ class CheckpointFolder:
         self.best = Path(directory) / "best.ckpt"
         self._identity = from_json(to_json(identity))
         self._objective = objective
+        self._holds: tuple[int, int] | None = None
         self.last.parent.mkdir(parents=True, exist_ok=True)
         self._lock = filelock.FileLock(self.last.with_name(".lock"))
         try:
@@ -93,6 +94,7 @@ class CheckpointFolder:
         """Writes ``last.ckpt``, and ``best.ckpt`` if the best epoch has just ended."""
         data = self._encode(state)
         write_atomic(self.last, data)
+        self._holds = (state.epoch, state.step)
         if state.step == 0 and self._best_epoch(state) == state.epoch:
             write_atomic(self.best, data)
 
@@ -109,6 +111,7 @@ class CheckpointFolder:
         if not self.last.exists():
             return start, start.running.model
         state = self._decode(self.last, start)
+        self._holds = (state.epoch, state.step)
         chosen = self._best_epoch(state)
         if chosen == 0:
             return state, start.running.model
@@ -125,13 +128,11 @@ class CheckpointFolder:
 
     def kept(self) -> str:
         """A sentence on what the folder holds."""
-        if not self.last.exists():
+        if self._holds is None:
             return "No checkpoint has been written."
-        header = from_json(self.last.read_bytes().split(b"\n", 3)[2])
-        what = f"epoch {header['epoch']}"
-        if header["step"]:
-            what += f" and {header['step']} steps of the next"
-        return f"{self.last} holds {what}."
+        epoch, step = self._holds
+        rest = f" and {step} steps of the next" if step else ""
+        return f"{self.last} holds epoch {epoch}{rest}."
 
     def _best_epoch(self, state: Checkpoint) -> int:
         return best_epoch(state.history, self._objective)

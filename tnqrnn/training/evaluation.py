@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -132,21 +131,8 @@ class Scoring:
         self._data = {name: jnp.asarray(array) for name, array in arrays.items()}
         self._index = jnp.asarray(self._objective.scoring_steps(split, batch_size))
         self._carry = first_carry(model, self._objective, batch_size)
-        _, one = eqx.filter_eval_shape(
-            batch_sums,
-            model,
-            self._objective,
-            self._data,
-            self._index[0],
-            self._carry,
-        )
-        n_steps = len(self._index)
-        self._sums = {
-            name: jnp.zeros((n_steps, *sums.shape), sums.dtype)
-            for name, sums in one.items()
-        }
         zero = jnp.zeros((), jnp.int32)
-        self._program = compiled(score_steps, *self._arguments(model), zero, zero)
+        self._program = compiled(score_steps, *self._arguments(model, self._carry), zero, zero)
 
     def scores(self, model: Model, between: Callable[[], None]) -> dict[str, float]:
         """The scores of a model; ``between`` is called between chunks.
@@ -154,16 +140,16 @@ class Scoring:
         Raises:
             TruncationError: a backend with ``on_truncation="raise"`` lost too much.
         """
-        carry, sums = self._carry, self._sums
+        carry, totals = self._carry, {}
 
         def run(start: jax.Array, stop: jax.Array) -> Any:
-            nonlocal carry, sums
-            arguments = self._arguments(model, carry, sums)
-            carry, sums = self._program(*arguments, start, stop)
-            return sums
+            nonlocal carry
+            carry, sums = self._program(*self._arguments(model, carry), start, stop)
+            for name, each in sums.items():  # of other chunks they are 0
+                totals[name] = totals.get(name, 0) + np.asarray(each, np.float64)
+            return carry
 
         in_chunks(run, len(self._index), between)
-        totals = {name: np.asarray(each, np.float64) for name, each in sums.items()}
         worst = float(totals.pop("infidelity_max", np.zeros(1)).max())
         total = {name: float(each.sum()) for name, each in totals.items()}
         scores = self._objective.scores(total)
@@ -174,8 +160,5 @@ class Scoring:
             }
         return scores
 
-    def _arguments(self, model: Model, carry: Any = None, sums: Any = None) -> tuple:
-        if carry is None:
-            carry = self._carry
-        sums = self._sums if sums is None else sums
-        return model, self._objective, self._data, self._index, carry, sums
+    def _arguments(self, model: Model, carry: Any) -> tuple:
+        return model, self._objective, self._data, self._index, carry

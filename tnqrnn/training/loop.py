@@ -46,7 +46,9 @@ from tnqrnn.training.programs import (
     promotion_as_usual,
     train_steps,
 )
+from tnqrnn.training.update_limit import UPDATE_LIMIT
 from tnqrnn.training.schedules import (
+    LEARNING_RATE,
     Schedule,
     adam,
     behaviour,
@@ -57,8 +59,6 @@ from tnqrnn.training.schedules import (
 
 _LEAST_NORM = 1e-30  # 0 would stop all learning, silently
 _SECONDS_A_CHECKPOINT = 5.0
-CLIP_FEEDBACK = 0.2
-"""Default of ``clip_feedback``, chosen in docs/results/training."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def fit(
     schedule: Schedule = None,
     warmup_epochs: int = 0,
     clip_norm: float | None = 1.0,
-    clip_feedback: float | None = CLIP_FEEDBACK,
+    update_limit: float | str | None = "auto",
     optimizer: optax.GradientTransformation | None = None,
     seed: int = 0,
     directory: str | os.PathLike | None = None,
@@ -149,10 +149,11 @@ def fit(
             epochs.
         clip_norm: the gradient is shortened to this global norm if it is longer;
             ``None`` for never.
-        clip_feedback: c; dL/dz_t of each sample, where it comes back from the
-            controller of step t + 1, is shortened to the norm c times the sample's
-            share of the loss (1/B if all samples count alike). ``None`` trains by the
-            true gradient, which some runs do not survive (docs/sharp_bits.md).
+        update_limit: rho; an update of an array of weights w is shortened to the
+            root mean square rho max(rms(w), 0.02) if it is longer. Adam moves every
+            weight by about the rate, however small the weight is, which some runs do
+            not survive (docs/sharp_bits.md). ``"auto"`` is 0.02 for Adam and ``None``,
+            no limit, for an own optimizer.
         optimizer: an optax transformation in place of Adam; it gets the clipped
             gradient, and what it returns is multiplied by the schedule.
         seed: of batches and dropout. The model brings its own starting parameters.
@@ -199,13 +200,19 @@ def fit(
     if patience is not None:
         check_int("patience", patience, minimum=1)
     check_rates(learning_rate, schedule, warmup_epochs, epochs)
-    for name, norm in (("clip_norm", clip_norm), ("clip_feedback", clip_feedback)):
+    own = optimizer is not None
+    if update_limit == "auto":
+        update_limit = None if own else UPDATE_LIMIT
+    for name, norm in (("clip_norm", clip_norm), ("update_limit", update_limit)):
         if norm is not None:
             check_number(name, norm, minimum=_LEAST_NORM)
     callbacks, loggers = check_callbacks(callbacks), check_loggers(loggers)
     for split in (task.train, task.valid):
         check_fit(model, split)
-    own = optimizer is not None
+    if learning_rate is None and not callable(schedule):
+        learning_rate = 1.0 if own else LEARNING_RATE
+    if schedule is None:
+        schedule = "constant" if own else "cosine"
     run = _Run(
         model,
         task,
@@ -214,21 +221,18 @@ def fit(
         epochs=epochs,
         seed=seed,
         clip_norm=clip_norm,
-        clip_feedback=clip_feedback,
+        update_limit=update_limit,
     )
     n_warmup = warmup_epochs * run.steps_an_epoch
-    run.rates = rates(
-        learning_rate, schedule, n_warmup, epochs * run.steps_an_epoch, own=own
-    )
-    constant = (schedule or ("constant" if own else "cosine")) == "constant"
+    run.rates = rates(learning_rate, schedule, n_warmup, epochs * run.steps_an_epoch)
     settings = {
-        "epochs": None if constant else epochs,
+        "epochs": None if schedule == "constant" else epochs,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
         "schedule": schedule if not callable(schedule) else array_digest([run.rates]),
         "warmup_epochs": warmup_epochs,
         "clip_norm": clip_norm,
-        "clip_feedback": clip_feedback,
+        "update_limit": update_limit,
         "optimizer": behaviour(optimizer, run.params) if own else "adam",
         "seed": seed,
     }
@@ -254,15 +258,15 @@ class _Run:
         epochs: int,
         seed: int,
         clip_norm: float | None,
-        clip_feedback: float | None,
+        update_limit: float | None,
     ) -> None:
         self.task, self.objective = task, task.objective
         self.optimizer, self.batch_size = optimizer, batch_size
         self.epochs, self.seed = epochs, seed
         self.clip_norm = jnp.asarray(np.float32(np.inf if clip_norm is None else clip_norm))
-        self.clip_feedback = None
-        if clip_feedback is not None:
-            self.clip_feedback = jnp.asarray(np.float32(clip_feedback))
+        self.update_limit = None
+        if update_limit is not None:
+            self.update_limit = jnp.asarray(np.float32(update_limit))
         self.random = bool(getattr(model, "has_chance", False))
         self.rates = np.zeros(0, np.float32)
         self.folder: CheckpointFolder | None = None
@@ -441,7 +445,7 @@ class _Run:
             jnp.asarray(self._index(epoch)),
             jnp.asarray(self.rates[first : first + self.steps_an_epoch]),
             self.clip_norm,
-            self.clip_feedback,
+            self.update_limit,
             key,
         )
 

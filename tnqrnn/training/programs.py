@@ -18,6 +18,7 @@ import numpy as np
 import optax
 
 from tnqrnn.tasks import AbstractObjective, Batch
+from tnqrnn.training.update_limit import limited
 
 Model = Callable[..., Any]
 
@@ -51,15 +52,15 @@ class Steps(NamedTuple):
         rates (array of shape (S,)): what the optimiser's updates are multiplied by.
         clip_norm (array of shape ()): the largest global gradient norm that an
             optimiser sees; infinity for no clipping.
-        clip_feedback (array of shape ()): see :func:`tnqrnn.fit`; ``None`` for the true
-            gradient.
+        update_limit (array of shape ()): see
+            :func:`tnqrnn.training.update_limit.limit_updates`; ``None`` for none.
         key: PRNG key of the epoch's chance; ``None`` for none.
     """
 
     index: jax.Array
     rates: jax.Array
     clip_norm: jax.Array
-    clip_feedback: jax.Array | None
+    update_limit: jax.Array | None
     key: jax.Array | None
 
 
@@ -105,11 +106,8 @@ def train_steps(
     params, static = eqx.partition(running.model, eqx.is_inexact_array)
 
     def loss_of(params: Any, batch: Batch, carry: Any, key: Any) -> tuple:
-        bound = None
-        if steps.clip_feedback is not None:
-            bound = steps.clip_feedback * _shares(batch.weights)
         model = eqx.combine(params, static)
-        given = predict(model, batch, carry=carry, key=key, feedback_bound=bound)
+        given = predict(model, batch, carry=carry, key=key)
         sums = objective.sums(given.outputs, batch)
         return sums["loss"] / sums["weight"], (given.carry, given.truncation)
 
@@ -120,7 +118,7 @@ def train_steps(
         value_and_grad = jax.value_and_grad(loss_of, has_aux=True)
         (loss, (last, lost)), grads = value_and_grad(params, batch, carry, key)
         with promotion_as_usual():
-            norm = optax.global_norm(grads)
+            norm = optax.tree.norm(grads)
             clip = optax.clip_by_global_norm(steps.clip_norm.astype(norm.dtype))
             grads, _ = clip.update(grads, clip.init(params))
             updates, opt_state = optimizer.update(
@@ -133,6 +131,8 @@ def train_steps(
             )
         rate = steps.rates[i]
         updates = jax.tree.map(lambda leaf: leaf * rate.astype(leaf.dtype), updates)
+        if steps.update_limit is not None:
+            updates = limited(updates, params, steps.update_limit)
         params = optax.apply_updates(params, updates)
         losses = losses.at[i].set(loss.astype(losses.dtype))
         norms = norms.at[i].set(norm.astype(norms.dtype))
@@ -153,11 +153,10 @@ def score_steps(
     data: dict[str, jax.Array],
     index: jax.Array,
     carry: Any,
-    sums: dict[str, jax.Array],
     start: jax.Array,
     stop: jax.Array,
 ) -> tuple[Any, dict[str, jax.Array]]:
-    """Fills in the sums of the batches from ``start`` to ``stop - 1``.
+    """The sums of the batches from ``start`` to ``stop - 1``.
 
     Args:
         model: what is scored.
@@ -165,20 +164,25 @@ def score_steps(
         data: a split's arrays.
         index (array of shape (S, ...)): which part of the data each batch takes.
         carry: the model's before the first of these batches, or ``None``.
-        sums: arrays of shape (S,), see :func:`batch_sums`.
         start: int32, the first batch.
         stop: int32, the batch after the last.
 
     Returns:
-        carry after the last of them, and the sums.
+        carry after the last of them, and arrays of shape (S,) by name, see
+        :func:`batch_sums`, which are 0 for all other batches.
     """
+
+    def sums_of(carry: Any, step: jax.Array) -> tuple:
+        return batch_sums(model, objective, data, step, carry)
 
     def one(i: jax.Array, now: tuple) -> tuple:
         carry, sums = now
-        carry, new = batch_sums(model, objective, data, index[i], carry)
+        carry, new = sums_of(carry, index[i])
         return carry, {name: sums[name].at[i].set(new[name]) for name in sums}
 
-    return jax.lax.fori_loop(start, stop, one, (carry, sums))
+    _, shapes = jax.eval_shape(sums_of, carry, index[0])
+    none = {name: jnp.zeros(len(index), sums.dtype) for name, sums in shapes.items()}
+    return jax.lax.fori_loop(start, stop, one, (carry, none))
 
 
 def batch_sums(
@@ -218,17 +222,15 @@ def predict(
     *,
     carry: Any = None,
     key: Any = None,
-    feedback_bound: jax.Array | None = None,
 ) -> Prediction:
     """A model's outputs for a batch, in the model's own precision.
 
     Args:
         model: one of the library's, or any function of inputs; the latter knows no
-            lengths, carry, key or bound.
+            lengths, carry or key.
         batch: the samples.
         carry: where the model starts; ``None`` for its own start.
         key: PRNG key of all chance in the model.
-        feedback_bound: see :func:`tnqrnn.model.rnn.roll_out`.
 
     Raises:
         ValueError: a plain function on a batch with lengths, or that goes on.
@@ -248,7 +250,6 @@ def predict(
             lengths=batch.lengths,
             carry=carry,
             key=key,
-            feedback_bound=feedback_bound,
         )
         lost = jax.tree.map(lambda leaf: leaf[:, -1], rollout.truncation)
         return Prediction(outputs, jax.lax.stop_gradient(rollout.carry), lost)
@@ -264,12 +265,6 @@ def predict(
 def _of_a_sample(weights: jax.Array) -> jax.Array:
     """The weight of all targets of each sample, (B,)."""
     return jnp.sum(weights, axis=tuple(range(1, weights.ndim)))
-
-
-def _shares(weights: jax.Array) -> jax.Array:
-    """The share of each sample in a batch's mean loss, (B,); 1/B if all count alike."""
-    of_a_sample = _of_a_sample(weights)
-    return of_a_sample / jnp.sum(of_a_sample)
 
 
 @contextlib.contextmanager

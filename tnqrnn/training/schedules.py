@@ -59,41 +59,35 @@ def check_rates(
 
 def rates(
     learning_rate: float | None,
-    schedule: Schedule,
+    schedule: str | Callable[[Any], Any],
     n_warmup: int,
     n_steps: int,
-    *,
-    own: bool,
 ) -> np.ndarray:
-    """What the optimiser's updates are multiplied by, float32 of shape (n_steps,).
+    """What the optimiser's updates are multiplied by, real, of shape (n_steps,).
 
     Args:
-        learning_rate: the rate after the warm-up; ``None`` is 3e-3 for Adam and 1 for
-            an optimiser of the user's own, which has a rate already.
-        schedule: ``"cosine"``, ``"constant"`` or a function of the step; ``None`` is
-            cosine for Adam and constant for an own optimiser.
+        learning_rate: the rate after the warm-up; ``None`` where the schedule is a
+            function.
+        schedule: ``"cosine"``, ``"constant"`` or a function of the step.
         n_warmup: steps over which the rate rises linearly from 0.
         n_steps: all steps of the run.
-        own: whether the optimiser is the user's.
 
     Raises:
         ValueError: a schedule of the user's gave NaN or infinity.
     """
-    peak = learning_rate
-    if peak is None:
-        peak = 1.0 if own else LEARNING_RATE
-    if schedule is None:
-        schedule = "constant" if own else "cosine"
     if callable(schedule):
         rate = schedule
-    elif schedule == "constant":
-        rate = optax.warmup_constant_schedule(0.0, peak, n_warmup)
-    elif n_warmup:
-        rate = optax.warmup_cosine_decay_schedule(0.0, peak, n_warmup, n_steps)
     else:
-        rate = optax.cosine_decay_schedule(peak, n_steps)
+        assert learning_rate is not None  # only a function brings its own
+        rate = optax.constant_schedule(learning_rate)
+        if schedule == "cosine":
+            rate = optax.cosine_decay_schedule(learning_rate, n_steps - n_warmup)
+        if n_warmup:
+            rising = optax.linear_schedule(0.0, learning_rate, n_warmup)
+            rate = optax.join_schedules([rising, rate], [n_warmup])
     with promotion_as_usual():
-        values = np.asarray(jax.vmap(rate)(jnp.arange(n_steps)), np.float32)
+        steps = jnp.arange(n_steps)
+        values = np.asarray(jax.vmap(lambda step: jnp.asarray(rate(step)))(steps))
     check_finite("schedule's rates", values)
     return values
 

@@ -6,6 +6,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
 
 from tnqrnn.model.base import AbstractCell, Carry, Rollout
 
@@ -20,7 +22,6 @@ class Samples(NamedTuple):
         context: pytree of arrays with a leading axis B that every step reads, or
             ``None``.
         keys (PRNG keys of shape (B,)): one a sample, or ``None`` for no chance.
-        feedback_bound (array of shape (B,)): see :func:`bounded`, or ``None``.
     """
 
     xs: jax.Array
@@ -28,7 +29,6 @@ class Samples(NamedTuple):
     lengths: jax.Array | None = None
     context: Any = None
     keys: jax.Array | None = None
-    feedback_bound: jax.Array | None = None
 
 
 class Moment(NamedTuple):
@@ -74,49 +74,22 @@ class AbstractGradient(abc.ABC):
 def moments(samples: Samples) -> Moment:
     """What each step receives, stacked along a leading axis of steps."""
     n_steps = samples.xs.shape[1]
-    steps = jnp.arange(n_steps)
+    steps = jnp.arange(n_steps, dtype=jnp.int32)
     active = keys = None
     if samples.lengths is not None:
-        active = steps[:, None] < samples.lengths[None, :]
+        active = before_end(samples.lengths, n_steps).T
     if samples.keys is not None:
         at_step = jax.vmap(jax.random.fold_in, in_axes=(0, None))
         keys = jax.vmap(at_step, in_axes=(None, 0))(samples.keys, steps)
     return Moment(jnp.swapaxes(samples.xs, 0, 1), active, keys)
 
 
+def before_end(lengths: ArrayLike, n_steps: int) -> jax.Array:
+    """Which steps come before each sample's end, bool of shape (..., n_steps)."""
+    steps = np.arange(n_steps, dtype=np.int32).reshape(*[1] * np.ndim(lengths), -1)
+    return steps < jnp.expand_dims(jnp.asarray(lengths, jnp.int32), -1)
+
+
 def given(**options: Any) -> dict[str, Any]:
     """The options that are not ``None``: a cell need not know those it never gets."""
     return {name: value for name, value in options.items() if value is not None}
-
-
-@jax.custom_vjp
-def bounded(z: jax.Array, bound: jax.Array) -> jax.Array:
-    """``z`` itself, whose cotangent is shortened to the norm ``bound``.
-
-    ``dL/dz -> dL/dz min(1, bound / |dL/dz|)``. Training puts it where the readouts of
-    one step enter the controller of the next, so that a chaotic feedback loop cannot
-    make a sample's gradient explode (docs/sharp_bits.md). With it a gradient is no
-    longer the true one.
-
-    Args:
-        z (array of shape (M,)): readouts of one sample.
-        bound (array of shape ()): >= 0.
-    """
-    return z
-
-
-def _bounded_forward(z: jax.Array, bound: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return z, bound
-
-
-def _bounded_backward(bound: jax.Array, dz: jax.Array) -> tuple[jax.Array, None]:
-    return shortened(dz, bound), None
-
-
-bounded.defvjp(_bounded_forward, _bounded_backward)
-
-
-def shortened(dz: jax.Array, bound: jax.Array) -> jax.Array:
-    """``dz``, of shape (M,), or a vector along it of norm ``bound`` if it is longer."""
-    norm = jnp.sqrt(jnp.sum(dz**2))
-    return dz * jnp.where(norm > bound, bound / norm, 1).astype(dz.dtype)

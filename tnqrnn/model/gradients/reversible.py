@@ -38,7 +38,6 @@ from tnqrnn.model.gradients.base import (
     Samples,
     given,
     moments,
-    shortened,
 )
 
 
@@ -161,8 +160,6 @@ def _backward(static: Any, residuals: tuple, cotangents: tuple) -> tuple:
         if moment.active is not None:
             dangles = jnp.where(moment.active[:, None], dangles, 0)
         (fed_back,) = to_z(dangles)  # 4
-        if samples.feedback_bound is not None:
-            fed_back = jax.vmap(shortened)(fed_back, samples.feedback_bound)
         if moment.active is not None:
             fed_back = jnp.where(moment.active[:, None], fed_back, dz)
         return (state, dstate, fed_back), dangles

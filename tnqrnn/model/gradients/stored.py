@@ -57,18 +57,14 @@ def _roll(cell: AbstractCell, samples: Samples, remember: Callable) -> Rollout:
     def step(params: Any, both: tuple, moment: Moment) -> tuple:
         cell = eqx.combine(params, static)
 
-        def of_a_sample(carry, last, x, active, key, context, bound):
-            options = given(context=context, key=key)
-            start = carry if bound is None else cell.bound_feedback(carry, bound)
-            new, z = cell(start, x, **options)
+        def of_a_sample(carry, last, x, active, key, context):
+            new, z = cell(carry, x, **given(context=context, key=key))
             if active is not None:
                 new = cell.select(active, new, carry)
                 z = jnp.where(active, z, last)
             return new, z
 
-        carry, z = jax.vmap(of_a_sample)(
-            *both, *moment, samples.context, samples.feedback_bound
-        )
+        carry, z = jax.vmap(of_a_sample)(*both, *moment, samples.context)
         last = None if samples.lengths is None else z
         return (carry, last), (z, jax.vmap(cell.truncation)(carry))
 
