@@ -15,9 +15,8 @@ from tnqrnn.backends.base import (
     AbstractBackend,
     State,
     Truncation,
-    check_alike,
     check_amplitudes,
-    check_same_qubits,
+    check_same_n_qubits,
     check_vector,
 )
 from tnqrnn.backends.budget import ON_TRUNCATION, check_budget, within_budget
@@ -31,13 +30,11 @@ from tnqrnn.checks import (
     check_int,
     check_memory,
     check_number,
-    real_dtype,
 )
 from tnqrnn.circuits import (
     Ansatz,
     Observables,
     PauliString,
-    check_angles,
     parse_observables,
 )
 from tnqrnn.products import matmul
@@ -119,6 +116,7 @@ class MPS(AbstractBackend):
     cutoff: float
     on_truncation: str
     budget: float
+    is_exact: ClassVar[bool] = False
     gradients: ClassVar[tuple[str, ...]] = ("checkpoint", "store")
 
     def __init__(
@@ -192,8 +190,7 @@ class MPS(AbstractBackend):
 
     @_by_statevector_where_exact
     def evolve(self, ansatz: Ansatz, angles: ArrayLike, state: MPSState) -> MPSState:
-        check_same_qubits(ansatz, self.n_qubits(state))
-        array = check_angles(ansatz, angles).astype(real_dtype(self.dtype))
+        array = self.check_step(ansatz, angles, state)
         return evolve(ansatz, array, state, self.cutoff) if ansatz.gates else state
 
     @_by_statevector_where_exact
@@ -212,7 +209,7 @@ class MPS(AbstractBackend):
 
     @_by_statevector_where_exact
     def overlap(self, a: MPSState, b: MPSState) -> jax.Array:
-        check_alike(self.n_qubits(a), self.n_qubits(b))
+        check_same_n_qubits(self.n_qubits(a), self.n_qubits(b))
         return mps_readout.overlap(a, b)
 
     @_by_statevector_where_exact

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from tnqrnn.backends.base import AbstractReversibleBackend
+from tnqrnn.backends import AbstractReversibleBackend
 from tnqrnn.checks import check_number
 from tnqrnn.model import QRNNCarry, QRNNCell, unroll
 
