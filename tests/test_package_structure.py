@@ -32,6 +32,7 @@ RANKS = {
     "model": 4,
     "training": 5,
     "diagnostics": 6,
+    "pricing": 5,
     "testing": 5,
     "study": 7,
     "doctor": 8,
@@ -47,6 +48,7 @@ OWNERS = {
     "hypothesis": {"testing"},
     "matplotlib": {"study"},
     "optax": {"training"},
+    "platformdirs": {"contraction"},
     "psutil": {"checks", "doctor"},
     "quimb": {"backends", "contraction"},
     "scipy": {"study"},
@@ -309,7 +311,7 @@ def test_links_between_pages_lead_somewhere():
     assert not broken, "\n".join(broken)
 
 
-@pytest.mark.parametrize("name", ["diagnostics", "study", "testing"])
+@pytest.mark.parametrize("name", ["diagnostics", "pricing", "study", "testing"])
 def test_subpackages_are_loaded_when_they_are_used(name):
     assert tnqrnn.__getattr__(name) is importlib.import_module(f"tnqrnn.{name}")
 

@@ -1,8 +1,8 @@
 """Hybrid quantum-classical recurrent networks for scaling experiments.
 
-The public names of the library. ``tnqrnn.diagnostics``, ``tnqrnn.study`` and
-``tnqrnn.testing`` are loaded when they are first used, so that ``import tnqrnn`` stays
-light.
+The public names of the library. ``tnqrnn.diagnostics``, ``tnqrnn.pricing``,
+``tnqrnn.study`` and ``tnqrnn.testing`` are loaded when they are first used, so that
+``import tnqrnn`` stays light.
 """
 
 import importlib
@@ -84,6 +84,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> ModuleType:
-    if name in ("diagnostics", "study", "testing"):
+    if name in ("diagnostics", "pricing", "study", "testing"):
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

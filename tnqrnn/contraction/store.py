@@ -9,6 +9,8 @@ harms the other. A file that cannot be used is an error, not a reason to search.
 import os
 from pathlib import Path
 
+import platformdirs
+
 from tnqrnn.checks import check_choice
 from tnqrnn.contraction.geometry import Geometry
 from tnqrnn.contraction.plan import ContractionPlan, load_plan
@@ -37,8 +39,7 @@ def cache_folder() -> Path:
     """The user's folder of plans: $TNQRNN_PLANS, or ``tnqrnn/plans`` in the cache."""
     if chosen := os.environ.get(CACHE_VARIABLE):
         return Path(chosen)
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "tnqrnn" / "plans"
+    return platformdirs.user_cache_path("tnqrnn", appauthor=False) / "plans"
 
 
 def stored_plan(geometry: Geometry, objective: str = "reverse") -> Path | None:
