@@ -8,6 +8,7 @@ light.
 import importlib
 from types import ModuleType
 
+from tnqrnn import specs
 from tnqrnn.backends import (
     MPS,
     AbstractBackend,
@@ -26,8 +27,11 @@ from tnqrnn.model import (
     SequenceClassifier,
     SequenceLabeler,
     batch_over_devices,
+    build,
     cells,
+    describe,
     load,
+    register,
     save,
     unroll,
 )
@@ -35,7 +39,7 @@ from tnqrnn.records import RecordError
 from tnqrnn.tasks import Split, Task, load_task
 from tnqrnn.training import FitResult, NonFiniteError, evaluate, fit
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "MPS",
@@ -59,14 +63,18 @@ __all__ = [
     "Truncation",
     "TruncationError",
     "batch_over_devices",
+    "build",
     "cells",
+    "describe",
     "evaluate",
     "fit",
     "hardware_efficient",
     "load",
     "load_task",
     "parse_observables",
+    "register",
     "save",
+    "specs",
     "unroll",
 ]
 

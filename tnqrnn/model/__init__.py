@@ -3,14 +3,17 @@
 from tnqrnn.model import cells
 from tnqrnn.model.base import AbstractCell
 from tnqrnn.model.batching import batch_over_devices
+from tnqrnn.model.build import build
 from tnqrnn.model.cell import QRNNCarry, QRNNCell
 from tnqrnn.model.controller import Controller
+from tnqrnn.model.describe import describe
 from tnqrnn.model.heads import (
     AbstractSequenceModel,
     SequenceClassifier,
     SequenceLabeler,
 )
 from tnqrnn.model.io import load, save
+from tnqrnn.model.kinds import register
 from tnqrnn.model.rnn import Rollout, unroll
 
 __all__ = [
@@ -23,8 +26,11 @@ __all__ = [
     "SequenceClassifier",
     "SequenceLabeler",
     "batch_over_devices",
+    "build",
     "cells",
+    "describe",
     "load",
+    "register",
     "save",
     "unroll",
 ]
