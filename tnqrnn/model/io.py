@@ -118,8 +118,12 @@ def load(
         return _load_like(path, header, arrays, like, backend)
     description = _description(path, header)
     if like is not None:
-        there = describe(like) if is_described(like) else None
-        _check_like(path, specs.to_dict(description), there and specs.to_dict(there))
+        if not is_described(like):
+            raise ValueError(
+                f"like must be of registered classes, as the model in {str(path)!r}, "
+                f"got {type(like).__name__}."
+            )
+        _check_like(path, specs.to_dict(description), specs.to_dict(describe(like)))
     _check_backend(path, description, backend)
     model = build(description, jax.random.key(0), backend=backend)  # type: ignore
     if header["format"] == FORMAT_1:
@@ -200,7 +204,7 @@ def _check_like(path: str | Path, there: Any, given: Any) -> None:
         name, in_file, in_like = differing
         raise ValueError(
             f"like must be of the structure that {str(path)!r} holds, with "
-            f"{name or 'the same class'} = {in_file!r}, got {in_like!r}."
+            f"{name} = {in_file!r}, got {in_like!r}."
         )
 
 
@@ -227,14 +231,19 @@ def _filled(
             f"path must hold the arrays that its header describes, {name} of shape and "
             f"dtype {wanted.get(name)}, got {str(path)!r} with {given.get(name)}."
         )
-    named = {name: jnp.asarray(arrays[name], own[name].dtype) for name in own}
+    new = [
+        arrays[name]
+        if isinstance(old, np.ndarray)
+        else jnp.asarray(arrays[name], old.dtype)
+        for name, old in own.items()
+    ]
     arrays_of_model, static = eqx.partition(model, eqx.is_array)
     tree = jax.tree.structure(arrays_of_model)
-    return eqx.combine(jax.tree.unflatten(tree, named.values()), static)
+    return eqx.combine(jax.tree.unflatten(tree, new), static)
 
 
 def _arrays(model: Any) -> dict[str, Any]:
-    """Every array of JAX in a module by its path, in the order of its leaves."""
+    """Every array in a module by its path, in the order of its leaves."""
     filtered = eqx.filter(model, eqx.is_array)
     leaves, _ = jax.tree_util.tree_flatten_with_path(filtered)
     names = [jax.tree_util.keystr(p, simple=True, separator=".") for p, _ in leaves]
@@ -244,8 +253,9 @@ def _arrays(model: Any) -> dict[str, Any]:
 
 
 def _entries(name: str, array: Any) -> np.ndarray:
-    """An array of JAX as NumPy's, if NumPy has its dtype."""
-    if not np.issubdtype(array.dtype, np.number) and array.dtype != bool:
+    """An array as NumPy's, if NumPy has its dtype."""
+    is_known = isinstance(array.dtype, np.dtype) and array.dtype.kind in "biufc"
+    if not is_known:
         raise ValueError(
             f"model must hold arrays of NumPy's numbers, got {name} of dtype "
             f"{array.dtype}."

@@ -5,7 +5,6 @@ What :func:`tnqrnn.save` writes of a model that no description names, and what
 """
 
 import dataclasses
-import hashlib
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -17,8 +16,8 @@ import numpy as np
 def layout(value: Any) -> Any:
     """A value's structure and static fields as JSON values.
 
-    Of an array of JAX the shape and dtype count, of one of NumPy, which is no
-    parameter, the entries too; functions and objects of foreign classes count by name.
+    Of an array the shape and dtype count; functions and objects of foreign classes
+    count by name.
 
     Args:
         value: a module, or anything a module may hold.
@@ -35,10 +34,6 @@ def layout(value: Any) -> Any:
         return value
     if eqx.is_array(value):
         return {"shape": list(value.shape), "dtype": str(value.dtype)}
-    if isinstance(value, np.ndarray):
-        digest = hashlib.sha256(np.ascontiguousarray(value).data).hexdigest()
-        shape = list(value.shape)
-        return {"shape": shape, "dtype": str(value.dtype), "sha256": digest}
     if isinstance(value, Mapping):
         return {str(name): layout(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -57,15 +52,20 @@ def difference(left: Any, right: Any, path: str = "") -> tuple[str, Any, Any] | 
 
     >>> difference({"cell": {"size": 8}}, {"cell": {"size": 9}})
     ('cell.size', 8, 9)
+    >>> difference([0.5, None], [0.5])
+    ('1', None, 'nothing')
     """
-    pairs: dict[str, tuple[Any, Any]] = {}
-    if isinstance(left, dict) and isinstance(right, dict):
-        pairs = {name: (left.get(name), right.get(name)) for name in left | right}
-    elif isinstance(left, list) and isinstance(right, list):
-        length = max(len(left), len(right))
-        padded = [side + [None] * (length - len(side)) for side in (left, right)]
-        pairs = {str(i): pair for i, pair in enumerate(zip(*padded, strict=True))}
-    elif left != right:
-        return path.removeprefix("."), left, right
-    parts = (difference(*pair, f"{path}.{name}") for name, pair in pairs.items())
-    return next(filter(None, parts), None)
+    there, here = _parts(left), _parts(right)
+    if not (isinstance(there, dict) and isinstance(here, dict)):
+        return None if left == right else (path.removeprefix("."), left, right)
+    for name in there | here:
+        pair = there.get(name, "nothing"), here.get(name, "nothing")
+        if differing := difference(*pair, path=f"{path}.{name}"):
+            return differing
+    return None
+
+
+def _parts(value: Any) -> Any:
+    """A list as a mapping from the numbers of its entries, anything else as it is."""
+    is_list = isinstance(value, list)
+    return {str(i): entry for i, entry in enumerate(value)} if is_list else value
