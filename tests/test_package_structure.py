@@ -27,6 +27,7 @@ RANKS = {
     "circuits": 1,
     "tasks": 1,
     "records": 1,
+    "specs": 1,
     "contraction": 2,
     "backends": 3,
     "model": 4,

@@ -8,6 +8,7 @@ The public names of the library. ``tnqrnn.diagnostics``, ``tnqrnn.pricing``,
 import importlib
 from types import ModuleType
 
+from tnqrnn import specs
 from tnqrnn.backends import (
     MPS,
     AbstractBackend,
@@ -28,8 +29,11 @@ from tnqrnn.model import (
     SequenceLabeler,
     SequenceRegressor,
     batch_over_devices,
+    build,
     cells,
+    describe,
     load,
+    register,
     save,
     unroll,
 )
@@ -43,7 +47,7 @@ from tnqrnn.training import (
     fit,
 )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "MPS",
@@ -71,14 +75,18 @@ __all__ = [
     "Truncation",
     "TruncationError",
     "batch_over_devices",
+    "build",
     "cells",
+    "describe",
     "evaluate",
     "fit",
     "hardware_efficient",
     "load",
     "load_task",
     "parse_observables",
+    "register",
     "save",
+    "specs",
     "unroll",
 ]
 

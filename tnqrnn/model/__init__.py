@@ -3,8 +3,10 @@
 from tnqrnn.model import cells
 from tnqrnn.model.base import AbstractCell, Rollout
 from tnqrnn.model.batching import batch_over_devices
+from tnqrnn.model.build import build
 from tnqrnn.model.cell import QRNNCarry, QRNNCell
 from tnqrnn.model.controller import Controller
+from tnqrnn.model.describe import describe
 from tnqrnn.model.heads import (
     AbstractSequenceModel,
     LanguageModel,
@@ -13,6 +15,7 @@ from tnqrnn.model.heads import (
     SequenceRegressor,
 )
 from tnqrnn.model.io import load, save
+from tnqrnn.model.kinds import register
 from tnqrnn.model.rnn import unroll
 
 __all__ = [
@@ -27,8 +30,11 @@ __all__ = [
     "SequenceLabeler",
     "SequenceRegressor",
     "batch_over_devices",
+    "build",
     "cells",
+    "describe",
     "load",
+    "register",
     "save",
     "unroll",
 ]
