@@ -47,6 +47,8 @@ OWNERS = {
     "hypothesis": {"testing"},
     "matplotlib": {"study"},
     "optax": {"training"},
+    "platformdirs": {"tasks"},
+    "pooch": {"tasks"},
     "psutil": {"checks", "doctor"},
     "quimb": {"backends", "contraction"},
     "scipy": {"study"},
@@ -56,7 +58,15 @@ OWNERS = {
     "tyro": {"cli"},
     "xarray": {"study"},
 }
-LAZY = {"cotengra", "matplotlib", "quimb", "sklearn", "xarray"}
+LAZY = {
+    "cotengra",
+    "matplotlib",
+    "platformdirs",
+    "pooch",
+    "quimb",
+    "sklearn",
+    "xarray",
+}
 
 # Declared, but never imported by name.
 UNNAMED = {"h5netcdf": "xarray's file format", "jaxlib": "JAX's compiled half"}
