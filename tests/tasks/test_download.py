@@ -150,9 +150,7 @@ def test_a_place_may_start_with_the_home_folder(monkeypatch, tmp_path):
 
 
 def test_a_data_dir_that_is_no_path_is_refused():
-    with pytest.raises(
-        ValueError, match="data_dir must be the path of a folder"
-    ):
+    with pytest.raises(ValueError, match="data_dir must be the path of a folder"):
         load_task("mnist", 3)
 
 
