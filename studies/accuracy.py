@@ -19,6 +19,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 import tyro
+from representations import max_bond, representation_label
 
 import tnqrnn as tq
 from tnqrnn.checks import check_int
@@ -28,12 +29,10 @@ from tnqrnn.study import (
     Column,
     Groups,
     Study,
-    max_bond,
     plot_against_axis,
     plot_against_index,
     publish,
     replaced,
-    representation_label,
     summary_table,
     usable_cores,
 )

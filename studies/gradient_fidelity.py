@@ -25,7 +25,7 @@ from gradient_fidelity_charts import draw
 
 import tnqrnn as tq
 from tnqrnn.checks import check_int
-from tnqrnn.diagnostics import entanglement
+from tnqrnn.diagnostics import cosine_distance, entanglement, infidelity, relative_error
 from tnqrnn.study import (
     Column,
     Study,
@@ -34,7 +34,6 @@ from tnqrnn.study import (
     summary_table,
     usable_cores,
 )
-from tnqrnn.study.differences import cosine_distance, infidelity, relative_error
 
 STARTS = ("near identity", "scrambling", "trained")
 SCRAMBLING = 30.0

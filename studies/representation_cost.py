@@ -27,20 +27,19 @@ import tyro
 import xarray as xr
 from jax.flatten_util import ravel_pytree
 from representation_cost_charts import draw
+from representations import max_bond, representation_label
 
 import tnqrnn as tq
+from tnqrnn.diagnostics import infidelity, relative_error
 from tnqrnn.pricing import median_seconds, refusal
 from tnqrnn.study import (
     Column,
     Study,
-    max_bond,
     publish,
     replaced,
-    representation_label,
     summary_table,
     use_one_thread,
 )
-from tnqrnn.study.differences import infidelity, relative_error
 
 BACKEND = r"statevector|mps-[1-9]\d*"
 RUNS = Path(__file__).parents[1] / "runs"

@@ -5,13 +5,9 @@ from collections.abc import Iterable
 
 import numpy as np
 import xarray as xr
+from representations import representation_label
 
-from tnqrnn.study import (
-    Chart,
-    Groups,
-    plot_against_axis,
-    representation_label,
-)
+from tnqrnn.study import Chart, Groups, plot_against_axis
 
 ERRORS = (
     (

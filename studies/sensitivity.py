@@ -24,6 +24,7 @@ from jax.flatten_util import ravel_pytree
 
 import tnqrnn as tq
 from tnqrnn.checks import check_int
+from tnqrnn.diagnostics import relative_error
 from tnqrnn.study import (
     Column,
     Groups,
@@ -32,7 +33,6 @@ from tnqrnn.study import (
     publish,
     summary_table,
 )
-from tnqrnn.study.differences import relative_error
 
 LOOPS = {
     "scrambling, with feedback": (1.0, True),

@@ -191,6 +191,18 @@ def decompositions(tree: ast.Module) -> Iterator[tuple[str, int]]:
                 yield ".".join([root, *reversed(parts)]), node.lineno
 
 
+def test_studies_know_nothing_quantum():
+    quantum = {"backends", "circuits", "contraction", "diagnostics", "model", "tasks",
+               "training"}  # fmt: skip
+    found = [
+        f"{'/'.join(dotted(path))}.py:{one.line}: {one.name}"
+        for path in sorted((PACKAGE / "study").glob("*.py"))
+        for one in imports(parse(path), dotted(path))
+        if one.package == "tnqrnn" and one.name.split(".")[1] in quantum
+    ]
+    assert not found, "\n".join(found)
+
+
 def modules() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
 

@@ -1,5 +1,10 @@
 """What a model's loss depends on, and how exactly its gradient is had, measured."""
 
+from tnqrnn.diagnostics.differences import (
+    cosine_distance,
+    infidelity,
+    relative_error,
+)
 from tnqrnn.diagnostics.drift import reversible_drift
 from tnqrnn.diagnostics.entanglement import entanglement
 from tnqrnn.diagnostics.gradient_norms import GradientNorms, gradient_norms
@@ -9,9 +14,12 @@ from tnqrnn.diagnostics.truncation_gap import truncation_gap
 __all__ = [
     "GradientNorms",
     "MissedTangent",
+    "cosine_distance",
     "entanglement",
     "gradient_norms",
+    "infidelity",
     "missed_tangent",
+    "relative_error",
     "reversible_drift",
     "truncation_gap",
 ]

@@ -17,7 +17,6 @@ from tnqrnn.study.figures import (
 )
 from tnqrnn.study.points import grid_points, replaced
 from tnqrnn.study.report import publish, write_report
-from tnqrnn.study.representations import max_bond, representation_label
 from tnqrnn.study.scatter import plot_points
 from tnqrnn.study.statistics import Interval, log_slope, mean_interval
 from tnqrnn.study.study import Outcome, Study
@@ -34,14 +33,12 @@ __all__ = [
     "grid_points",
     "interval_words",
     "log_slope",
-    "max_bond",
     "mean_interval",
     "plot_against_axis",
     "plot_against_index",
     "plot_points",
     "publish",
     "replaced",
-    "representation_label",
     "save_dataset",
     "summary_table",
     "to_dataset",
