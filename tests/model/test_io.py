@@ -73,6 +73,26 @@ class OwnCell(tq.cells.AbstractClassicalCell):
         return z, z
 
 
+class Numeric(tq.cells.AbstractClassicalCell):
+    """A registered cell whose constructor needs the entries of its arrays."""
+
+    input_size: int
+    hidden_size: int
+    weight: jax.Array
+
+    def __init__(self, input_size, hidden_size, *, key):
+        self.input_size, self.hidden_size = input_size, hidden_size
+        weight = np.asarray(jax.random.normal(key, (hidden_size, input_size)))
+        self.weight = jnp.asarray(weight / np.abs(weight).max())
+
+    def init(self):
+        return jnp.zeros(self.hidden_size)
+
+    def __call__(self, carry, x):
+        z = carry + self.weight @ x
+        return z, z
+
+
 def own_model(**options):
     return tq.SequenceClassifier(OwnCell(**options), 5, key=KEYS[1])
 
@@ -150,6 +170,12 @@ def test_a_model_of_a_class_of_one_s_own(tmp_path):
         tq.load(path, like=model, backend=tq.MPS(2))
     alone = tq.save(model.cell, tmp_path / "cell.npz")
     assert eqx.tree_equal(tq.load(alone, like=OwnCell(seed=1)), model.cell)
+
+
+def test_a_model_of_registered_classes_needs_nothing_else(tmp_path):
+    tq.register("numeric", Numeric)
+    model = tq.SequenceClassifier(Numeric(3, 2, key=KEYS[0]), 5, key=KEYS[1])
+    assert eqx.tree_equal(tq.load(tq.save(model, tmp_path / "model.npz")), model)
 
 
 def other_function(model):

@@ -7,6 +7,7 @@ alone. A model of classes that no description names is written with its layout, 
 read into a model of the same structure that the caller brings.
 """
 
+import functools
 import importlib.metadata
 import io
 import json
@@ -125,7 +126,7 @@ def load(
             )
         _check_like(path, specs.to_dict(description), specs.to_dict(describe(like)))
     _check_backend(path, description, backend)
-    model = build(description, jax.random.key(0), backend=backend)  # type: ignore
+    model = _shapes(description, backend)
     if header["format"] == FORMAT_1:
         arrays = names_of_format_1(arrays, list(_arrays(model)))
     return _filled(path, model, arrays, is_rounded=backend is not None)
@@ -176,6 +177,20 @@ def _check_backend(
             f"backend must be given to load {str(path)!r}, whose model ran on "
             f"{there.name!r}, a backend that is not registered, got None."
         )
+
+
+def _shapes(
+    description: specs.AbstractDescription, backend: AbstractBackend | None
+) -> Any:
+    """What a description builds, with shapes and dtypes in place of the arrays.
+
+    Nothing is drawn, which would take seconds of compiling.
+    """
+    make = functools.partial(build, description, backend=backend)
+    try:
+        return eqx.filter_eval_shape(make, jax.random.key(0))
+    except jax.errors.JAXTypeError:  # a user's constructor that computes with numbers
+        return make(jax.random.key(0))
 
 
 def _load_like(
@@ -237,14 +252,18 @@ def _filled(
         else jnp.asarray(arrays[name], old.dtype)
         for name, old in own.items()
     ]
-    arrays_of_model, static = eqx.partition(model, eqx.is_array)
+    arrays_of_model, static = eqx.partition(model, _is_array)
     tree = jax.tree.structure(arrays_of_model)
     return eqx.combine(jax.tree.unflatten(tree, new), static)
 
 
+def _is_array(leaf: Any) -> bool:
+    return eqx.is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)
+
+
 def _arrays(model: Any) -> dict[str, Any]:
     """Every array in a module by its path, in the order of its leaves."""
-    filtered = eqx.filter(model, eqx.is_array)
+    filtered = eqx.filter(model, _is_array)
     leaves, _ = jax.tree_util.tree_flatten_with_path(filtered)
     names = [jax.tree_util.keystr(p, simple=True, separator=".") for p, _ in leaves]
     return {
