@@ -73,7 +73,7 @@ doctest: $(READY)  ## run the examples in docstrings, docs/ and README.md
 
 # Short ones that need no other library; `make peers` comes before gradient_ and mps_step.py.
 BENCHMARKS := benchmarks/backends.py benchmarks/engine_rate.py benchmarks/mps_compile.py \
-  benchmarks/network_step.py benchmarks/observables.py
+  benchmarks/network_step.py
 
 bench: $(READY)  ## run the short benchmarks of this library alone, each prints its table
 	set -e; for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python $$script; done

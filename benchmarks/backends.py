@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 import tnqrnn as tq
-from tnqrnn.study.probes import median_seconds
+from tnqrnn.pricing import median_seconds
 
 N_STEPS, BATCH = 16, 8
 BACKENDS: dict[str, tuple[tq.AbstractBackend, str, tuple[int, ...]]] = {

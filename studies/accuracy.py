@@ -41,7 +41,8 @@ from tnqrnn.study import (
 MODEL = r"statevector(-checkpoint)?|mps-[1-9]\d*|rnn|lstm|gru"
 RUNS = Path(__file__).parents[1] / "runs"
 CHECKPOINTED = "statevector-checkpoint"
-"""Exact states with the gradient mode of an MPS: rounding differs by mode."""
+"""Exact states with the gradient mode of an MPS that truncates, to show how much the
+mode's rounding changes."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Which search finds the cheapest contraction plans, and do they cost what they say?
+"""Which search finds the cheapest contraction plans, and what do they cost?
 
 The networks are light cones of readouts, as `tq.Network` contracts them: the most
 costly one of the last step of a roll-out. Every search runs for the same time and its
@@ -27,18 +27,16 @@ import tnqrnn as tq
 from tnqrnn.backends.network_readout import network_geometries
 from tnqrnn.contraction import OBJECTIVES, ContractionPlan, Geometry, contract
 from tnqrnn.contraction.search import random_greedy_tree, reconfigured_tree
+from tnqrnn.pricing import median_seconds
 from tnqrnn.study import (
     Column,
     Groups,
     Study,
     plot_against_axis,
-    plot_points,
     publish,
     summary_table,
     use_one_thread,
 )
-from tnqrnn.study.plan_prices import measure_rates, price_plan
-from tnqrnn.study.probes import median_seconds
 
 NETWORKS = {
     "brickwork, n=40, T=3": (40, 3, 1, "brickwork"),
@@ -170,7 +168,7 @@ def run(point: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
 
 
 def measured(plan: ContractionPlan) -> dict[str, float]:
-    """Seconds of a contraction and of its gradient, and those predicted."""
+    """Seconds of a contraction and of its gradient."""
     rng = np.random.default_rng(0)
     arrays = tuple(
         jnp.asarray(
@@ -185,11 +183,9 @@ def measured(plan: ContractionPlan) -> dict[str, float]:
 
     value = median_seconds(jax.jit(loss), (arrays,))
     gradient = median_seconds(jax.jit(jax.grad(loss)), (arrays,))
-    price = price_plan(plan, measure_rates())
     return {
         "value_seconds": value,
         "gradient_seconds": gradient,
-        "predicted_seconds": price.seconds,
     }
 
 
@@ -240,17 +236,6 @@ def main(arguments: Arguments) -> int:
             limits=(1.0, None),
             panels="network",
         ),
-        plot_points(
-            dataset,
-            "predicted_seconds",
-            "value_seconds",
-            groups=groups,
-            markers=Groups("network", {name: name for name in dataset.network.values}),
-            title="Measured seconds of a contraction against predicted ones",
-            caption="One contraction of the network's value, complex64, one core.",
-            labels=("predicted, s", "measured, s"),
-            guide=(1.0, "as predicted"),
-        ),
     ]
     last = dataset.isel(budget=-1)
     columns = [
@@ -259,7 +244,6 @@ def main(arguments: Arguments) -> int:
         Column("log2_width", "log2 width", 1, ".1f"),
         Column("trials", "trials", 1, ".0f"),
         Column("value_seconds", "value, ms", 1e3, ".3f"),
-        Column("predicted_seconds", "predicted, ms", 1e3, ".3f"),
         Column("gradient_seconds", "gradient, ms", 1e3, ".3f"),
     ]
     table = summary_table(last, columns, by=("network", "method"), over="seed")

@@ -1,7 +1,7 @@
 """From how many qubits on is an MPS cheaper than exact states, and how exact is it?
 
 Measures time, memory and error of one gradient over number of qubits x representation x
-seed, fits a cost model, and writes records, a table, figures, a report and model.json:
+seed, and writes records, a table, figures and a report:
 
     python studies/representation_cost.py --preset quick
 
@@ -15,7 +15,7 @@ import functools
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -25,28 +25,22 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 import xarray as xr
+from jax.flatten_util import ravel_pytree
 from representation_cost_charts import draw
 
 import tnqrnn as tq
+from tnqrnn.pricing import median_seconds, refusal
 from tnqrnn.study import (
     Column,
     Study,
     max_bond,
-    mean_interval,
     publish,
     replaced,
+    representation_label,
     summary_table,
     use_one_thread,
 )
-from tnqrnn.study.costs import (
-    Configuration,
-    CostModel,
-    Measurement,
-    crossing,
-    fit_costs,
-)
-from tnqrnn.study.differences import flat, infidelity, relative_error
-from tnqrnn.study.probes import Probes, measure_probes, median_seconds
+from tnqrnn.study.differences import infidelity, relative_error
 
 BACKEND = r"statevector|mps-[1-9]\d*"
 RUNS = Path(__file__).parents[1] / "runs"
@@ -180,7 +174,6 @@ def run(point: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
     cell = make_cell(name, n_qubits, seed)
     params = eqx.filter(cell, eqx.is_inexact_array)
     xs = make_inputs(settings.n_steps, settings.batch, seed)
-    probes = measure_probes()
     wall, cpu = time.perf_counter(), time.process_time()
     seconds = median_seconds(programs.gradient, (params, xs), at_least=settings.calls)
     cpu_share = (time.process_time() - cpu) / (time.perf_counter() - wall)
@@ -190,8 +183,6 @@ def run(point: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
         "compile_seconds": programs.compile_seconds,
         "temp_bytes": programs.temp_bytes,
     } | programs.other_temp_bytes
-    for probe, value in probes._asdict().items():
-        metrics[f"{probe}_probe_seconds"] = value
     if n_qubits <= settings.compared_up_to:
         for start, factor in STARTS.items():
             found = errors(scale_angles(cell, factor), xs, programs.gradient)
@@ -217,11 +208,12 @@ def errors(
             exact_cell, jnp.asarray(xs, "float64")
         )
         exact_states = states(exact_cell, exact)
+    pair = [np.asarray(ravel_pytree(tree)[0]) for tree in (gradient, exact_gradient)]
     truncation: Any = rollout.truncation
     log_fidelity = np.asarray(truncation.log_fidelity, float)[:, -1]
     return {
         "readout_error": np.abs(rollout.readouts - np.asarray(exact.readouts)).max(),
-        "gradient_error": relative_error(flat(gradient), flat(exact_gradient)),
+        "gradient_error": relative_error(*pair),
         "infidelity": infidelity(states(cell, rollout), exact_states).mean(),
         "estimated_infidelity": -np.expm1(log_fidelity).mean(),
     }
@@ -235,72 +227,40 @@ def states(cell: tq.QRNNCell, rollout: tq.Rollout) -> np.ndarray:
 
 
 def left_out(point: Mapping[str, Any]) -> bool:
-    """Exact states that are too large, and an MPS that is held as a vector."""
-    chi = max_bond(point["backend"])
-    if chi is None:
-        return point["n_qubits"] > Settings.exact_up_to
-    return Configuration(point["n_qubits"], chi).is_dense
+    """Exact states that take too long, an MPS that truncates nothing, and no room."""
+    chi, n_qubits = max_bond(point["backend"]), point["n_qubits"]
+    if chi is None and n_qubits > Settings.exact_up_to:
+        return True
+    if chi is not None and chi >= 2 ** (n_qubits // 2):
+        return True  # it is held as a vector
+    return is_refused(point["backend"], n_qubits)
 
 
-def measurements(dataset: xr.Dataset, settings: Settings) -> Iterator[Measurement]:
-    """What the records say about seconds and bytes."""
-    stacked = dataset.stack(run=("n_qubits", "backend", "seed"))
-    kept = stacked.isel(run=np.flatnonzero(stacked["seconds"].notnull()))
-    for i, (n_qubits, backend, _) in enumerate(kept["run"].values):
-        one, chi = kept.isel(run=i), max_bond(backend)
-        here = Configuration(n_qubits, chi, settings.n_steps, settings.batch)
-        yield Measurement(here, float(one["seconds"]), float(one["temp_bytes"]))
-        for size in settings.other_sizes:
-            n_bytes = float(one[size_metric(size)])
-            if np.isfinite(n_bytes):
-                yield Measurement(Configuration(n_qubits, chi, *size), None, n_bytes)
+@functools.cache
+def is_refused(name: str, n_qubits: int) -> bool:
+    """Whether the states of a batch cannot be held in memory."""
+    return refusal(make_cell(name, n_qubits, 0), batch_size=Settings.batch) is not None
 
 
-def fit(dataset: xr.Dataset, settings: Settings, origin: Any) -> CostModel:
-    """The cost model of a dataset, whose records came from ``origin``."""
-    probes = [
-        float(dataset[f"{name}_probe_seconds"].median()) for name in Probes._fields
-    ]
-    return fit_costs(
-        measurements(dataset, settings),
-        probes=Probes(*probes),
-        origin=origin | dataclasses.asdict(settings),
+def faster_from(dataset: xr.Dataset) -> dict[str, int]:
+    """For each MPS the smallest n at which it was faster than exact states."""
+    seconds = dataset["seconds"].mean("seed")
+    exact = seconds.sel(backend="statevector")
+    crossings = {}
+    for name in dataset["backend"].values:
+        faster = dataset["n_qubits"].where(seconds.sel(backend=name) < exact, drop=True)
+        if faster.size:
+            crossings[str(name)] = int(faster.min())
+    return crossings
+
+
+def describe(dataset: xr.Dataset) -> str:
+    """From which of the measured numbers of qubits on an MPS is faster, in words."""
+    crossings = faster_from(dataset)
+    return "\n".join(
+        f"{representation_label(name)}: faster than exact states from n = {n} on"
+        for name, n in crossings.items()
     )
-
-
-def fit_with_crossings(
-    dataset: xr.Dataset, settings: Settings, origin: Any
-) -> CostModel:
-    """The model of all seeds; its crossings have the interval of those of each seed."""
-    chis = [chi for name in dataset["backend"].values if (chi := max_bond(name))]
-    each = [dataset.sel(seed=[seed]) for seed in dataset["seed"].values]
-    models = [fit(one, settings, origin) for one in each]
-    found = xr.DataArray(
-        [[crossing(model, chi) for chi in chis] for model in models],
-        dims=("seed", "max_bond"),
-    )
-    _, low, high, _ = mean_interval(found, "seed")
-    model = fit(dataset, settings, origin)
-    crossings = {
-        str(chi): [crossing(model, chi), float(low[i]), float(high[i])]
-        for i, chi in enumerate(chis)
-    }
-    return dataclasses.replace(model, crossings=crossings)
-
-
-def describe(model: CostModel) -> str:
-    """Crossings and fits in words."""
-    lines = [
-        f"MPS, χ = {chi}: faster than Statevector from n = {n:.1f} on "
-        f"(95% Student t interval over seeds {low:.1f} to {high:.1f})"
-        for chi, (n, low, high) in model.crossings.items()
-    ]
-    for what, fits in (("seconds", model.seconds), ("bytes", model.n_bytes)):
-        for kind, found in fits.items():
-            terms = " + ".join(f"{c:.3g} {t}" for t, c in found.coefficients.items())
-            error = f"largest relative residual {found.largest_residual:.0%}"
-            lines.append(f"{kind}, {what} = {terms}; {error}")
-    return "\n".join(lines)
 
 
 COLUMNS = (
@@ -317,7 +277,7 @@ COLUMNS = (
 
 
 def check_backends(backends: Sequence[str]) -> None:
-    """Refuses unknown backends and a choice without a crossing."""
+    """Refuses unknown backends and a choice that compares nothing."""
     for backend in backends:
         if not re.fullmatch(BACKEND, backend):
             raise ValueError(
@@ -330,7 +290,7 @@ def check_backends(backends: Sequence[str]) -> None:
 
 
 def main(arguments: Arguments) -> int:
-    """Runs what is missing, then writes table, figures, report and model."""
+    """Runs what is missing, then writes table, figures and report."""
     use_one_thread()
     chosen = replaced(PRESETS[arguments.preset], arguments)
     check_backends(chosen["backends"])
@@ -346,23 +306,21 @@ def main(arguments: Arguments) -> int:
     if outcome.failed:
         return 1
     dataset = study.dataset()
-    origin = study.records()[0]["provenance"]
-    model = fit_with_crossings(dataset, settings, origin)
-    model.save(directory / "model.json")
     table = summary_table(dataset, COLUMNS, by=("backend", "n_qubits"), over="seed")
     caption = (
         "Mean ± half-width of the 95% Student t interval over seeds; seconds of a seed "
         f"are the median of {settings.calls} calls or more."
     )
+    size = f"T = {settings.n_steps}, batch {settings.batch}, complex64"
     report = publish(
         study,
         title="What a gradient costs on exact states and on matrix product states",
-        summary=f"{__doc__.splitlines()[0]}\n{describe(model)}",
+        summary=f"{__doc__.splitlines()[0]}\n{describe(dataset)}",
         table=table,
         table_caption=caption,
-        charts=draw(dataset, model, reversed(STARTS)),
+        charts=draw(dataset, size, reversed(STARTS)),
     )
-    print(f"\n{table}\n\n{caption}\n\n{describe(model)}\nReport: {report}")
+    print(f"\n{table}\n\n{caption}\n\n{describe(dataset)}\nReport: {report}")
     return 0
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import os
 import signal
 import sys
+import threading
 import time
 
 from tnqrnn.study import Study
@@ -31,6 +32,26 @@ def fail_at_two(point, settings):
     if point["x"] == 2:
         os.kill(os.getpid(), signal.SIGKILL)
     return power(point, settings)
+
+
+def exit_at_two(point, settings):
+    if point["x"] == 2:
+        (sys.exit if point["seed"] == 0 else os._exit)(0)
+    return power(point, settings)
+
+
+def crash_after_the_record(point, settings):
+    """The process ends with code 3 when the record is written."""
+    atexit = threading.main_thread  # joined last, after the run's own last act
+    threading.Thread(target=lambda: (atexit().join(), os._exit(3))).start()
+    return power(point, settings)
+
+
+def fork(point, settings):
+    child = os.fork()
+    if child == 0:
+        os._exit(7)
+    return {"code": os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}
 
 
 def slow_power(point, settings):

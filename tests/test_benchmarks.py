@@ -171,33 +171,3 @@ def test_the_table_of_the_mps_step(
     monkeypatch.setattr(gradient_step, "processor_name", lambda: "another")
     with pytest.raises(SystemExit, match="out must hold results of another, got"):
         mps_step.main(options)
-
-
-@pytest.mark.parametrize("before", [0, 2, 5])
-def test_variants_of_the_engine_agree(benchmarks_importable, before):
-    import engine_variants as variants
-    import jax
-    import jax.numpy as jnp
-
-    import tnqrnn as tq
-
-    state, other = jax.random.normal(jax.random.key(0), (2, 2, 2**9))
-    at = tuple(range(before, before + 4))
-    expected = variants.block_cotangent(state, other, at)
-    np.testing.assert_allclose(variants.merged(state, other, at), expected, rtol=1e-9)
-    density = variants.merged_readout(state, at)
-    (xx, xy), (yx, yy) = jnp.swapaxes(variants.gram(state, state, at), 1, 2)
-    np.testing.assert_allclose(density, jnp.stack([xx + yy, yx - xy]), atol=1e-9)
-    ansatz, backend = tq.hardware_efficient(9), tq.Statevector("complex128")
-    angles = jax.random.normal(jax.random.key(1), (ansatz.n_params,))
-    matrices = backend.operators(ansatz, angles)
-    pair = variants.StatevectorState(state), variants.StatevectorState(other)
-    moved, dmoved, found = backend.undo(ansatz, matrices, *pair)
-    blocks = variants.fuse_for(ansatz)
-    for undo in (variants.undo_with_barriers, variants.undo_in_one_array):
-        actual = undo(blocks, matrices, state, other)
-        np.testing.assert_allclose(actual[0], moved.parts, atol=1e-9)
-        np.testing.assert_allclose(actual[1], dmoved.parts, atol=1e-9)
-    last_first = variants.undo_with_barriers(blocks, matrices, state, other)[2]
-    for one, expected in zip(last_first[::-1], found, strict=True):
-        np.testing.assert_allclose(one, expected, atol=1e-9)

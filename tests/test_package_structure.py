@@ -26,6 +26,7 @@ RANKS = {
     "products": 0,
     "circuits": 1,
     "tasks": 1,
+    "layout": 1,
     "records": 1,
     "specs": 1,
     "contraction": 2,
@@ -33,6 +34,7 @@ RANKS = {
     "model": 4,
     "training": 5,
     "diagnostics": 6,
+    "pricing": 5,
     "testing": 5,
     "study": 7,
     "doctor": 8,
@@ -45,9 +47,12 @@ RANKS = {
 COMMON = {"equinox", "jax", "jaxtyping", "numpy"}
 OWNERS = {
     "cotengra": {"contraction"},
+    "filelock": {"training"},
     "hypothesis": {"testing"},
     "matplotlib": {"study"},
     "optax": {"training"},
+    "platformdirs": {"contraction", "tasks"},
+    "pooch": {"tasks"},
     "psutil": {"checks", "doctor"},
     "quimb": {"backends", "contraction"},
     "scipy": {"study"},
@@ -57,7 +62,15 @@ OWNERS = {
     "tyro": {"cli"},
     "xarray": {"study"},
 }
-LAZY = {"cotengra", "matplotlib", "quimb", "sklearn", "xarray"}
+LAZY = {
+    "cotengra",
+    "matplotlib",
+    "platformdirs",
+    "pooch",
+    "quimb",
+    "sklearn",
+    "xarray",
+}
 
 # Declared, but never imported by name.
 UNNAMED = {"h5netcdf": "xarray's file format", "jaxlib": "JAX's compiled half"}
@@ -310,7 +323,7 @@ def test_links_between_pages_lead_somewhere():
     assert not broken, "\n".join(broken)
 
 
-@pytest.mark.parametrize("name", ["diagnostics", "study", "testing"])
+@pytest.mark.parametrize("name", ["diagnostics", "pricing", "study", "testing"])
 def test_subpackages_are_loaded_when_they_are_used(name):
     assert tnqrnn.__getattr__(name) is importlib.import_module(f"tnqrnn.{name}")
 

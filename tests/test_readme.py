@@ -49,6 +49,17 @@ def test_the_first_screen_is_short():
 
 
 @pytest.mark.slow
+def test_the_backend_of_one_s_own_passes_and_trains(tmp_path):
+    (program,) = programs("docs/your_own_backend.md")
+    (tmp_path / "my_backend.py").write_text(program, encoding="utf-8")
+    scores = re.findall(
+        r"^\w+: (0\.\d+)$", run(tmp_path, "my_backend.py"), re.MULTILINE
+    )
+    own, exact = map(float, scores)
+    assert own > 0.5 and abs(own - exact) < 0.01
+
+
+@pytest.mark.slow
 def test_the_study_of_one_s_own_runs_and_is_not_repeated(tmp_path):
     (program,) = programs("docs/your_own_study.md")
     (tmp_path / "my_study.py").write_text(program, encoding="utf-8")

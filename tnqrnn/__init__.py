@@ -1,8 +1,8 @@
 """Hybrid quantum-classical recurrent networks for scaling experiments.
 
-The public names of the library. ``tnqrnn.diagnostics``, ``tnqrnn.study`` and
-``tnqrnn.testing`` are loaded when they are first used, so that ``import tnqrnn`` stays
-light.
+The public names of the library. ``tnqrnn.diagnostics``, ``tnqrnn.pricing``,
+``tnqrnn.study`` and ``tnqrnn.testing`` are loaded when they are first used, so that
+``import tnqrnn`` stays light.
 """
 
 import importlib
@@ -21,11 +21,13 @@ from tnqrnn.circuits import Ansatz, Gate, hardware_efficient, parse_observables
 from tnqrnn.model import (
     AbstractCell,
     Controller,
+    LanguageModel,
     QRNNCarry,
     QRNNCell,
     Rollout,
     SequenceClassifier,
     SequenceLabeler,
+    SequenceRegressor,
     batch_over_devices,
     build,
     cells,
@@ -36,8 +38,14 @@ from tnqrnn.model import (
     unroll,
 )
 from tnqrnn.records import RecordError
-from tnqrnn.tasks import Split, Task, load_task
-from tnqrnn.training import FitResult, NonFiniteError, evaluate, fit
+from tnqrnn.tasks import Split, Stream, Task, load_task
+from tnqrnn.training import (
+    FitResult,
+    NonFiniteError,
+    TrainingInterrupted,
+    evaluate,
+    fit,
+)
 
 __version__ = "0.2.0"
 
@@ -49,6 +57,7 @@ __all__ = [
     "Controller",
     "FitResult",
     "Gate",
+    "LanguageModel",
     "Network",
     "NonFiniteError",
     "QRNNCarry",
@@ -57,9 +66,12 @@ __all__ = [
     "Rollout",
     "SequenceClassifier",
     "SequenceLabeler",
+    "SequenceRegressor",
     "Split",
     "Statevector",
+    "Stream",
     "Task",
+    "TrainingInterrupted",
     "Truncation",
     "TruncationError",
     "batch_over_devices",
@@ -80,6 +92,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> ModuleType:
-    if name in ("diagnostics", "study", "testing"):
+    if name in ("diagnostics", "pricing", "study", "testing"):
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

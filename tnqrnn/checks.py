@@ -161,6 +161,22 @@ def real_dtype(dtype: str) -> str:
     return _REAL[dtype]
 
 
+def memory_limit(*, host: bool = False) -> tuple[str, int]:
+    """The memory that arrays are made in: whose it is, and its bytes.
+
+    Args:
+        host: whether NumPy's arrays are meant. JAX's are made in the memory of the
+            accelerator where there is one.
+
+    Returns:
+        ``"this machine"`` or ``"the accelerator"``, and its total memory.
+    """
+    device = None if host else jax.local_devices()[0].memory_stats()
+    if device and "bytes_limit" in device:
+        return "the accelerator", device["bytes_limit"]
+    return "this machine", psutil.virtual_memory().total
+
+
 def check_memory(what: str, n_bytes: int, *, host: bool = False) -> None:
     """Refuses an array that cannot fit into memory, before it is made.
 
@@ -173,10 +189,7 @@ def check_memory(what: str, n_bytes: int, *, host: bool = False) -> None:
     Raises:
         MemoryError: the estimate exceeds the memory; both are in the message.
     """
-    owner, total = "this machine", psutil.virtual_memory().total
-    device = None if host else jax.local_devices()[0].memory_stats()
-    if device and "bytes_limit" in device:
-        owner, total = "the accelerator", device["bytes_limit"]
+    owner, total = memory_limit(host=host)
     if n_bytes > total:
         size = (
             f"{n_bytes / 2**30:.3g} GiB"

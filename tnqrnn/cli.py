@@ -25,7 +25,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plan.command(name="list")(plan_command.list_plans)
     plan.command(name="show")(plan_command.show)
     plan.command(name="verify")(plan_command.verify)
-    plan.command(name="price")(plan_command.price)
     commands = tyro.extras.SubcommandApp()
     commands.command(doctor)
     commands.command(plan, name="plan")

@@ -1,7 +1,5 @@
-"""``tnqrnn plan``: makes contraction plans, says what they are and what they cost."""
+"""``tnqrnn plan``: makes contraction plans, says what they are and checks them."""
 
-import math
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -21,14 +19,12 @@ from tnqrnn.contraction import (
     stored_plan,
 )
 from tnqrnn.records import RecordError
-from tnqrnn.study import use_one_thread
-from tnqrnn.study.plan_prices import measure_rates, price_plan
 
 AGREEMENT = 1e-10
 """Largest relative error in complex128 that ``verify`` accepts."""
 
-ROWS, BAR = 24, 40
-"""Lines and characters of a profile drawn as text."""
+PURPOSES = {"forward": "values", "reverse": "values and gradients"}
+"""What plans of an objective are for."""
 
 Topology = Literal["chain", "ring", "brickwork", "all_to_all"]
 
@@ -93,41 +89,36 @@ def list_plans() -> int:
     return 0
 
 
-def show(plan: str, /, *, out: Path | None = None) -> int:
-    """Draws what each contraction of a plan writes and costs.
+def show(plan: str, /) -> int:
+    """Says what a plan contracts, what it is for and what it costs.
 
     Args:
         plan: a file, or the beginning of a stored plan's fingerprint.
-        out: a folder for the picture, profile.png.
 
     Raises:
         ValueError: no stored plan, or several, begin so.
     """
     found = _find(plan)
-    tree = found.tree()
-    sizes, costs = [], []
-    for parent, _, _ in tree.traverse():
-        sizes.append(math.log2(tree.get_size(parent)))
-        costs.append(math.log2(tree.get_flops(parent)))
-    print(_line(found))
-    print(f"{len(sizes)} contractions, {found.n_slices} slices, {found.objective}\n")
-    print("contraction  log2 entries written")
-    for first, last, size in _profile(sizes):
-        span = str(first) if first == last else f"{first}-{last}"
-        bar = "#" * round(BAR * size / max(1.0, max(sizes)))
-        print(f"{span:>11}  {size:5.1f} {bar}")
-    if out is not None:
-        from tnqrnn.study.plan_figures import plot_profile
-
-        print(f"\n{plot_profile(sizes, costs).save(out)}")
+    geometry = found.geometry
+    for title, text in (
+        ("plan", found.fingerprint),
+        ("network", f"{len(geometry.inputs)} tensors, {len(geometry.sizes)} indices"),
+        ("result", f"{len(geometry.output)} indices"),
+        ("for", f"{PURPOSES[found.objective]} (objective {found.objective!r})"),
+        ("cost", f"10^{found.log10_cost:.2f} multiplications"),
+        ("width", f"2^{found.log2_width:.1f} entries, the largest result"),
+        ("slices", f"{found.n_slices}"),
+        ("found by", f"cotengra {found.cotengra_version}, seed {found.seed}"),
+    ):
+        print(f"{title:10}{text}")
     return 0
 
 
 def verify(*, folder: Path | None = None) -> int:
-    """Contracts random tensors by every plan and compares with NumPy's own answer.
+    """Contracts random tensors by every plan and compares with another order's result.
 
     Every tree is rebuilt, its cost and width computed again, and its result compared in
-    complex128 with one that NumPy finds without the plan.
+    complex128 with what cotengra finds by a greedy order of its own.
 
     Args:
         folder: of the plans; the shipped ones unless given.
@@ -159,40 +150,6 @@ def verify(*, folder: Path | None = None) -> int:
     return int(wrong > 0 or not paths)
 
 
-def price(
-    plan: str,
-    /,
-    *,
-    memory_limit: int | None = None,
-    dtype: Literal["complex64", "complex128"] = "complex64",
-) -> int:
-    """Says what one contraction by a plan costs on this machine, one thread.
-
-    Args:
-        plan: a file, or the beginning of a stored plan's fingerprint.
-        memory_limit: bytes that the largest intermediate result may take.
-        dtype: complex type of the entries.
-
-    Raises:
-        ValueError: no stored plan, or several, begin so; a limit below the network's
-            own result.
-    """
-    use_one_thread()  # before JAX starts
-    jax.config.update("jax_enable_x64", dtype == "complex128")
-    found = _find(plan)
-    cost = price_plan(found, measure_rates(dtype), dtype, memory_limit)
-    print(_line(found))
-    for title, text in (
-        ("operations", f"{cost.flops:.3g} floating-point operations"),
-        ("width", f"2^{cost.log2_width:.1f} entries, the largest result"),
-        ("memory", f"{cost.n_bytes / 2**20:.3g} MiB held at once, {dtype}"),
-        ("slices", f"{cost.n_slices}"),
-        ("seconds", f"{cost.seconds:.2g} for the value, predicted from three rates"),
-    ):
-        print(f"{title:12}{text}")
-    return 0
-
-
 def _line(plan: ContractionPlan) -> str:
     return (
         f"{plan.fingerprint}  {len(plan.geometry.inputs):4} tensors  "
@@ -216,11 +173,3 @@ def _find(plan: str) -> ContractionPlan:
             f"got {plan!r}, which {len(found)} of {len(names)} begin with."
         )
     return load_plan(found[0])
-
-
-def _profile(sizes: Sequence[float]) -> Iterator[tuple[int, int, float]]:
-    """The largest size of each run of contractions: first, last (from 1), size."""
-    length = math.ceil(len(sizes) / ROWS)
-    for start in range(0, len(sizes), length):
-        run = sizes[start : start + length]
-        yield start + 1, start + len(run), max(run)

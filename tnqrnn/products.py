@@ -21,5 +21,15 @@ dot_general = functools.partial(jax.lax.dot_general, precision=PRECISION)
 
 
 def on_accelerator() -> bool:
-    """Whether JAX computes on a GPU or the like, where other algorithms are fast."""
-    return jax.default_backend() != "cpu"
+    """Whether JAX computes on a GPU or the like, where other algorithms are fast.
+
+    That is where ``jax.default_device`` says, under which programs are traced anew, or
+    else JAX's default backend. A choice made while a program is lowered
+    (``jax.lax.platform_dependent``) would not do: block widths and group sizes, which
+    are chosen by this too, decide the shapes of arrays.
+    """
+    # None, a device, or a platform's name
+    device = jax.config.jax_default_device  # type: ignore[attr-defined]
+    if device is None:
+        return jax.default_backend() != "cpu"
+    return getattr(device, "platform", device) != "cpu"

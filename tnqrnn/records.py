@@ -3,7 +3,8 @@
 A record is JSON of the form ``{"sha256": ..., "payload": ...}``. The checksum covers
 the payload in canonical form (sorted keys, no spaces), so a record may be reformatted
 but not edited or cut short. JSON has no NaN or infinity: those floats are stored as the
-strings ``"nan"``, ``"inf"`` and ``"-inf"`` and come back as floats.
+strings ``"nan"``, ``"inf"`` and ``"-inf"`` and come back as floats. A string that reads
+so itself is stored with a backslash before it.
 """
 
 import hashlib
@@ -76,7 +77,6 @@ def to_json(value: Any) -> str:
 
     Raises:
         TypeError: a key is no string or a value has no JSON form.
-        ValueError: a string is ``"nan"``, ``"inf"`` or ``"-inf"``: they mean floats.
     """
     plain = _to_plain(value)
     return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -147,6 +147,13 @@ def processor_name() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def usable_cores() -> int:
+    """The number of cores this process may use, a good number of workers."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -163,8 +170,8 @@ def _to_plain(value: Any) -> Any:
         return [_to_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    if isinstance(value, str) and value in _NON_FINITE:
-        raise ValueError(f"Strings of a record must not name a float, got {value!r}.")
+    if isinstance(value, str) and _reads_as_float(value):
+        return "\\" + value
     if value is None or isinstance(value, str | bool | int | float):
         return value
     raise TypeError(f"A record must hold JSON values, got {value!r}.")
@@ -175,7 +182,14 @@ def _from_plain(value: Any) -> Any:
         return {key: _from_plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_from_plain(item) for item in value]
-    return _NON_FINITE.get(value, value) if isinstance(value, str) else value
+    if isinstance(value, str) and _reads_as_float(value):
+        return value[1:] if value[0] == "\\" else _NON_FINITE[value]
+    return value
+
+
+def _reads_as_float(text: str) -> bool:
+    """Whether a string names a float that JSON lacks, after any backslashes."""
+    return text.lstrip("\\") in _NON_FINITE
 
 
 def _version(name: str) -> str | None:

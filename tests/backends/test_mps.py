@@ -17,8 +17,16 @@ from tolerances import EXACT, FINITE_DIFFERENCE
 
 import tnqrnn as tq
 from tnqrnn.backends import mps_evolve
-from tnqrnn.backends.mps_plan import Part, Schedule, best_schedule, parts, repeats
+from tnqrnn.backends.mps_plan import (
+    Part,
+    Stage,
+    best_schedule,
+    parts,
+    repeats,
+    stages_of,
+)
 from tnqrnn.backends.mps_state import Layout, MPSState
+from tnqrnn.backends.mps_windows import WideStage, wide_stages
 from tnqrnn.backends.truncation import save_factors
 from tnqrnn.circuits import GATES, TOPOLOGIES
 
@@ -48,7 +56,7 @@ def in_order(ansatz, topology, layout):
     and share their first qubit are one operator.
     """
     (part,) = parts(ansatz, layout)
-    if part.stages[0].window > 2:
+    if isinstance(part.stages[0], WideStage):
         return in_windows(ansatz.gates, layout)
     single = [[gate] for gate in ansatz.gates if len(gate.qubits) == 1]
     pairs = [[gate] for gate in ansatz.gates if len(gate.qubits) == 2]
@@ -102,7 +110,8 @@ def test_truncated_evolution_against_an_independent_mps(
     n_qubits = 8
     ansatz = tq.hardware_efficient(n_qubits, n_layers=n_layers, topology=topology)
     layout = Layout(n_qubits, max_bond)
-    assert (parts(ansatz, layout)[0].stages[0].window > 2) >= (n_layers > 1)
+    is_wide = isinstance(parts(ansatz, layout)[0].stages[0], WideStage)
+    assert is_wide >= (n_layers > 1)
     n_steps = 2 if topology == "all_to_all" else 5
     angles = rng.uniform(-np.pi, np.pi, (n_steps, ansatz.n_params))
     expected = NumpyMPS(n_qubits, max_bond)
@@ -415,6 +424,8 @@ def test_a_vector_is_held_exactly_where_the_bond_suffices():
             state = jax.eval_shape(lambda n=n_qubits, c=max_bond: tq.MPS(c).init(n))
             suffices = max_bond >= 2 ** (n_qubits // 2)
             assert isinstance(state, MPSState) != suffices
+            expected = tq.Statevector() if suffices else tq.MPS(max_bond)
+            assert tq.MPS(max_bond).resolve(n_qubits) == expected
 
 
 def random_circuit(n_qubits, n_gates, rng, near=False):
@@ -446,20 +457,22 @@ def test_a_plan_keeps_every_gate_in_its_qubits_order(layout, near, rng):
 
 
 def gates_in_order(stage):
-    blocks = [stage.head, *stage.singles, stage.tail, *stage.right, stage.turn]
-    blocks += stage.left[::-1]
+    if isinstance(stage, WideStage):
+        blocks, far = [stage.head, *stage.right, stage.turn], ()
+    else:
+        blocks = [stage.head, *stage.singles, stage.tail, *stage.right, stage.turn]
+        blocks, far = blocks + [*stage.left[::-1]], stage.far
     for block in (block for block in blocks if block is not None):
         assert {q for g in block.gates for q in g.qubits} <= set(block.qubits)
         yield from block.gates
-    for fan in stage.far:
+    for fan in far:
         yield from fan.gates
 
 
 def wide(ansatz, layout):
     """The plan in wide sweeps, nothing where there is none."""
-    near = all(not s.far for s in Schedule(ansatz, layout).stages)
-    possible = near and layout.n_cores >= 3
-    return Schedule(ansatz, layout, window=3).stages if possible else ()
+    near = all(not stage.far for stage in stages_of(ansatz, layout))
+    return wide_stages(ansatz, layout) if near and layout.n_cores >= 3 else ()
 
 
 @pytest.mark.parametrize("layout", [(6, 2), (9, 5), (8, 4)])
@@ -490,8 +503,9 @@ def test_layers_in_pairs_are_the_circuit(n_layers, rng):
     ansatz = tq.hardware_efficient(2 * n_layers + 4, n_layers=n_layers)
     angles = rng.uniform(-np.pi, np.pi, ansatz.n_params)
     planned = parts(ansatz, Layout(ansatz.n_qubits, max_bond))
-    shape = [(part.stages[0].window, len(part.index)) for part in planned]
-    assert shape == {3: [(3, 1), (2, 1)], 4: [(3, 2)]}[n_layers]
+    shape = [(type(part.stages[0]), len(part.index)) for part in planned]
+    expected = {3: [(WideStage, 1), (Stage, 1)], 4: [(WideStage, 2)]}
+    assert shape == expected[n_layers]
     run = jax.jit(lambda backend, a: roll_out(backend, ansatz, a)[1], static_argnums=0)
     readouts = run(tq.MPS(max_bond, dtype="complex128"), angles[None])
     expected = run(tq.Statevector("complex128"), angles[None])
@@ -511,7 +525,7 @@ def test_a_wide_sweep_may_end_at_its_first_cores(ansatz, max_bond, rng):
     stages = [
         s for p in parts(ansatz, Layout(ansatz.n_qubits, max_bond)) for s in p.stages
     ]
-    assert any(stage.window > 2 and not stage.right for stage in stages)
+    assert any(isinstance(stage, WideStage) and not stage.right for stage in stages)
     angles = rng.uniform(-np.pi, np.pi, (2, ansatz.n_params))
     run = jax.jit(lambda backend, a: roll_out(backend, ansatz, a), static_argnums=0)
     state, readouts = run(tq.MPS(max_bond, dtype="complex128"), angles)

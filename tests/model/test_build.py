@@ -21,7 +21,7 @@ from tnqrnn.model.kinds import (
     argument_for,
     arguments_of,
 )
-from tnqrnn.model.layout import layout
+from tnqrnn.layout import layout
 
 KEY = jax.random.key(0)
 

@@ -90,7 +90,8 @@ def test_a_model_keeps_its_gradient_mode():
     model = tq.SequenceClassifier(cell, 5, gradient="reversible", key=KEYS[1])
     xs = np.ones((6, 4), np.float32)
     assert model(xs).shape == (5,)
-    switched = model.with_backend(tq.MPS(2))
+    assert model.with_backend(tq.MPS(2))(xs).shape == (5,)  # 3 qubits: it suffices
+    switched = model.with_backend(tq.MPS(1))
     with pytest.raises(ValueError, match="got 'reversible'"):
         switched(xs)
     assert switched(xs, gradient="store").shape == (5,)

@@ -136,6 +136,19 @@ def test_a_sufficient_bond_dimension_is_exact_in_closed_loop(dtype, n_qubits):
     assert relative_error(grads[1], grads[0]) < GRADIENT[dtype]
 
 
+def test_a_sufficient_bond_has_the_gradients_of_exact_states():
+    cell = make_cell(tq.Statevector("complex128"), n_qubits=5)
+    mps = cell.with_backend(tq.MPS(4, dtype="complex128"))
+    assert mps.backend == tq.MPS(4, dtype="complex128")  # as asked for
+    assert mps.engine == cell.backend and mps.gradients == cell.gradients
+    xs = make_inputs("complex128", 6, 3)
+    for mode in cell.gradients:
+        values, exact = (flat(gradient_of_loss((c, xs), mode)) for c in (mps, cell))
+        np.testing.assert_array_equal(values, exact)
+    truncating = cell.with_backend(tq.MPS(3, dtype="complex128"))
+    assert truncating.engine == truncating.backend
+
+
 @dtypes
 @pytest.mark.parametrize("n_qubits", [1, 2, 3, 6, 7, 8])
 @pytest.mark.parametrize("angle", [0.0, np.pi / 2, np.pi], ids=["0", "pi/2", "pi"])

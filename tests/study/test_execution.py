@@ -9,9 +9,18 @@ import time
 
 import psutil
 import pytest
-from study_runs import Settings, environment, fail_at_two, power, slow_study
+from study_runs import (
+    Settings,
+    crash_after_the_record,
+    environment,
+    exit_at_two,
+    fail_at_two,
+    fork,
+    power,
+    slow_study,
+)
 
-from tnqrnn.study import Study
+from tnqrnn.study import Study, execution
 
 
 def study(tmp_path, run, axes):
@@ -48,6 +57,42 @@ def test_an_exception_and_a_killed_process_cost_one_point_each(tmp_path, capsys)
     assert "no luck with two" in failures["x=2, seed=0"]
     assert "SIGKILL (out of memory?)" in failures["x=2, seed=1"]
     assert "x=2, seed=1 failed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_that_ends_its_process_has_failed(tmp_path, workers, capsys):
+    one = study(tmp_path, exit_at_two, {"x": [1, 2, 3], "seed": [0, 1]})
+    leave = os._exit
+    outcome = one.execute(workers=workers, progress=False)
+    assert os._exit is leave
+    assert [p["x"] for p in outcome.computed] == [1, 1, 3, 3] or workers == 2
+    assert sorted(p["seed"] for p in outcome.failed) == [0, 1]
+    assert len(outcome.computed) == len(one.records()) == 4
+    failures = one.failures()
+    assert "SystemExit: 0" in failures["x=2, seed=0"]
+    assert "SystemExit: os._exit(0)" in failures["x=2, seed=1"]
+    assert "x=2, seed=1 failed" in capsys.readouterr().err
+
+
+def test_a_run_may_fork(tmp_path):
+    one = study(tmp_path, fork, {"x": [1], "seed": [0]})
+    assert one.execute(progress=False).failed == []
+    assert one.records()[0]["metrics"] == {"code": 7}
+
+
+def test_a_run_whose_record_is_written_has_succeeded(tmp_path):
+    one = study(tmp_path, crash_after_the_record, {"x": [1, 2], "seed": [0]})
+    outcome = one.execute(workers=2, progress=False)
+    assert len(outcome.computed) == 2 and one.failures() == {}
+
+
+def test_a_process_that_ends_without_a_record_has_failed(tmp_path):
+    one = study(tmp_path, power, {"x": [1], "seed": [0]})
+    job, (point,) = one._open(), one.points()
+    assert execution._outcome(job, point, 0) == (
+        "The process ended without a result: exit code 0.\n"
+    )
+    assert len(one.failures()) == 1
 
 
 def test_a_run_that_cannot_be_sent_is_refused(tmp_path):

@@ -13,9 +13,7 @@ from study_runs import Settings, power
 from tnqrnn.records import read_json, write_json
 from tnqrnn.study import (
     Column,
-    Curve,
     Groups,
-    Mark,
     Study,
     Table,
     interval_words,
@@ -90,6 +88,9 @@ def test_metrics_that_do_not_fit_together_are_refused():
         to_dataset([record(1, k=3), record(2, k=[4])], points)
     with pytest.raises(ValueError, match=r"must differ from the axes \['x'\], got 'x'"):
         to_dataset([record(1, x=3)], points)
+    clash = record(1) | {"metrics": {"wall_seconds": 3}}
+    with pytest.raises(ValueError, match="must differ from .*, got 'wall_seconds'"):
+        to_dataset([clash], points)
 
 
 def test_a_saved_dataset_is_read_back(study, tmp_path):
@@ -177,19 +178,6 @@ def test_an_axis_figure_draws_every_run_and_the_mean(study):
     np.testing.assert_allclose(axes.lines[0].get_ydata(), [2.21, 8.41, 18.61])
     assert [text.get_text() for text in axes.figure.legends[0].texts] == ["A", "B"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("x", "value")
-
-
-def test_curves_replace_the_line_of_means_and_marks_are_drawn(study):
-    curves = {"a": Curve([1, 2], [3.0, 5.0])}
-    marks = [Mark("b", 2, 4.0)]
-    axes = axis_chart(
-        study, scale=2, log_x=True, curves=curves, marks=marks
-    ).figure.axes[0]
-    means, curve, mark = axes.lines[0], *axes.lines[2:]
-    assert means.get_linestyle() == "None" and axes.lines[1].get_linestyle() != "None"
-    np.testing.assert_allclose(curve.get_xydata(), [[0, 6], [1, 10]])
-    np.testing.assert_allclose(mark.get_xydata(), [[1, 8]])
-    assert mark.get_color() == GROUPS.style("b")["color"]
 
 
 def test_the_frame_holds_every_run_and_respects_limits(study):

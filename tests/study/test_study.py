@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 import study_runs
+import xarray as xr
 from study_runs import Settings, fail_at_two, power, slow_study
 
 from tnqrnn.records import RecordError, write_json
-from tnqrnn.study import Study, grid_points
+from tnqrnn.study import Study, grid_points, save_dataset
 
 AXES = {"x": [1, 2, 3], "seed": [0, 1]}
 
@@ -171,6 +172,86 @@ def test_metrics_must_be_real_numbers(tmp_path, metrics, capsys):
     broken = study(tmp_path, run=lambda point, settings: metrics)
     assert len(broken.execute(progress=False).failed) == 6
     assert "must" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        ("wall_seconds", "must differ from .*'wall_seconds'.*, got 'wall_seconds'"),
+        ("peak_memory_bytes", "must differ from .*, got 'peak_memory_bytes'"),
+        ("x", "must differ from .*'x'.*, got 'x'"),
+        ("step", "must differ from .*'step'.*, got 'step'"),
+        ("epoch", "must differ from .*'epoch'.*, got 'epoch'"),
+        ("train/loss", "without '/', got 'train/loss'"),
+        ("/", "without '/', got '/'"),
+        ("", "not empty .*, got ''"),
+        ("other_0", "must differ from .*'other_0'.*, got 'other_0'"),
+        (".", "names that files can hold.*, got '.'"),
+        (3, r"metrics\[3\] must be"),
+    ],
+)
+def test_metrics_that_no_file_could_keep_fail_at_the_first_run(
+    tmp_path, metric, message, capsys
+):
+    one = study(
+        tmp_path,
+        {"x": [1], "seed": [0]},
+        run=lambda point, settings: {"other": [1.0], metric: 2.0},
+        dims={"curve": ("step",)},
+        coords={"epoch": (1, 2)},
+    )
+    assert len(one.execute(progress=False).failed) == 1
+    assert re.search(message, capsys.readouterr().err)
+    assert one.records() == []
+
+
+@pytest.mark.parametrize("metric", ["loss-train", "a b", "ψ", "x_y", "..", "[0]"])
+def test_other_names_of_metrics_are_kept_by_every_file(tmp_path, metric):
+    one = study(tmp_path, run=lambda point, settings: {metric: float(point["x"])})
+    assert one.execute(progress=False).failed == []
+    save_dataset(one.dataset(), tmp_path / "r.nc")
+    save_dataset(one.dataset(), tmp_path / "r.csv")
+    with xr.open_dataset(tmp_path / "r.nc", engine="h5netcdf") as read:
+        assert read[metric].values.tolist() == [[1, 1], [2, 2], [3, 3]]
+
+
+def test_strings_that_read_as_floats_are_values_of_an_axis(tmp_path):
+    axes = {"max_bond": ["inf", "4", "nan", "-inf", "\\nan"], "seed": [0]}
+
+    def run(point, settings):
+        if point["max_bond"] == "4" and not (tmp_path / "mended").exists():
+            raise RuntimeError("inf")
+        return {"length": len(point["max_bond"])}
+
+    assert study(tmp_path, axes, run).execute(progress=False).failed == [
+        {"max_bond": "4", "seed": 0}
+    ]
+    assert "inf" in study(tmp_path, axes, run).failures()["max_bond=4, seed=0"]
+    (tmp_path / "mended").touch()
+    again = study(tmp_path, axes, run).execute(progress=False)
+    assert len(again.reused) == 4 and len(again.computed) == 1
+    dataset = study(tmp_path, axes, run).dataset()
+    assert dataset["max_bond"].values.tolist() == axes["max_bond"]
+    save_dataset(dataset, tmp_path / "r.nc")
+    with xr.open_dataset(tmp_path / "r.nc", engine="h5netcdf") as read:
+        assert read["max_bond"].values.tolist() == axes["max_bond"]
+        assert read["length"].sel(max_bond="nan", seed=0) == 3
+
+
+def test_settings_may_be_strings_that_read_as_floats(tmp_path):
+    @dataclasses.dataclass(frozen=True)
+    class Limits:
+        max_bond: object
+
+    def one(value):
+        return study(
+            tmp_path, {"x": [1]}, lambda point, settings: {"v": 1}, Limits(value)
+        )
+
+    one("inf").execute(progress=False)
+    assert len(one("inf").execute(progress=False).reused) == 1
+    with pytest.raises(ValueError, match="must be inf, got 'inf'"):
+        one(float("inf")).execute(progress=False)
 
 
 def test_settings_must_be_plain(tmp_path):

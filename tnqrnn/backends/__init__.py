@@ -2,13 +2,13 @@
 
 from tnqrnn.backends.base import (
     AbstractBackend,
-    AbstractReversibleBackend,
     State,
     Truncation,
 )
 from tnqrnn.backends.budget import TruncationError
 from tnqrnn.backends.mps import MPS
 from tnqrnn.backends.network import Network
+from tnqrnn.backends.reversible import AbstractReversibleBackend
 from tnqrnn.backends.statevector import Statevector
 
 BACKENDS: dict[str, type[AbstractBackend]] = {

@@ -5,6 +5,10 @@ pytree that its methods take and return. States are never changed and cache noth
 Every method takes one sample and works under ``jax.jit``, ``jax.vmap`` and
 ``jax.grad``. Qubit 0 is the leftmost tensor factor and the most significant bit of a
 basis state's number.
+
+Four methods must be written: ``init``, ``evolve``, ``expectation``,
+``to_statevector``. The others follow from them or are refused, and a backend overrides
+those it can do better.
 """
 
 import abc
@@ -19,6 +23,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from tnqrnn.backends.entropy import von_neumann_entropy
+from tnqrnn.backends.quimb_states import check_quimb
 from tnqrnn.checks import (
     check_dtype,
     check_finite,
@@ -26,15 +32,17 @@ from tnqrnn.checks import (
     check_memory,
     real_dtype,
 )
-from tnqrnn.circuits import Ansatz, Observables, PauliString
+from tnqrnn.circuits import Ansatz, Observables, PauliString, check_angles
 from tnqrnn.circuits.gates import PAULIS
-from tnqrnn.contraction.cones import MAX_SUPPORT
-from tnqrnn.products import tensordot
+from tnqrnn.products import matmul, tensordot, vdot
 
 if TYPE_CHECKING:
     from quimb.tensor import MatrixProductState
 
 State = Any
+
+MAX_DENSITY = 4
+"""Qubits of the largest reduced density matrix that is given."""
 
 
 class Truncation(NamedTuple):
@@ -69,8 +77,13 @@ class Truncation(NamedTuple):
 class AbstractBackend(abc.ABC):
     """A way to hold and move an n-qubit state.
 
+    A subclass writes :meth:`init`, :meth:`evolve`, :meth:`expectation` and
+    :meth:`to_statevector`, and declares what else it can do by class attributes. It is
+    checked by :func:`tnqrnn.testing.check_backend`; docs/your_own_backend.md has one.
+
     Attributes:
         dtype: complex type of the amplitudes, ``"complex64"`` or ``"complex128"``.
+        is_exact: whether nothing of a state is ever lost but by rounding.
         grows: whether :meth:`evolve` makes a state larger, so that steps cannot be
             scanned.
         has_entropy: whether :meth:`entropy` can be asked for.
@@ -78,12 +91,21 @@ class AbstractBackend(abc.ABC):
     """
 
     dtype: str
+    is_exact: ClassVar[bool] = True
     grows: ClassVar[bool] = False
     has_entropy: ClassVar[bool] = True
-    gradients: ClassVar[tuple[str, ...]]
+    gradients: ClassVar[tuple[str, ...]] = ("store", "checkpoint")
 
     def __post_init__(self) -> None:
         check_dtype(self.dtype)
+
+    def resolve(self, n_qubits: int) -> "AbstractBackend":
+        """The backend that holds a register of ``n_qubits`` in this one's place.
+
+        It is another one where this one would hold the same states as the other does,
+        and the other can do more with them: see :class:`tnqrnn.MPS`.
+        """
+        return self
 
     @abc.abstractmethod
     def init(self, n_qubits: int) -> State:
@@ -93,30 +115,6 @@ class AbstractBackend(abc.ABC):
             ValueError: ``n_qubits`` is no integer >= 1.
             MemoryError: the state is larger than this machine's memory; nothing has
                 been allocated.
-        """
-
-    @abc.abstractmethod
-    def from_statevector(self, amplitudes: ArrayLike) -> State:
-        """The state with the given amplitudes, of shape (2**n,) and norm 1.
-
-        An approximate backend truncates here and records it.
-
-        Raises:
-            ValueError: a length that is no power of two, an entry that is not finite,
-                or a norm that is not 1.
-        """
-
-    @abc.abstractmethod
-    def from_quimb(self, state: "MatrixProductState") -> State:
-        """The state of a ``quimb.tensor.MatrixProductState``, site i as qubit i.
-
-        ``state.to_quimb()`` is the way back. Nothing is truncated.
-
-        Raises:
-            TypeError: another type.
-            ValueError: periodic boundaries, sites that are no qubits, a norm that is
-                not 1, or bonds larger than the backend's.
-            MemoryError: a vector is larger than this machine's memory.
         """
 
     @abc.abstractmethod
@@ -140,6 +138,43 @@ class AbstractBackend(abc.ABC):
             ValueError: an unknown observable or a missing qubit.
         """
 
+    @abc.abstractmethod
+    def to_statevector(self, state: State) -> jax.Array:
+        """The amplitudes, of shape (2**n,).
+
+        Raises:
+            MemoryError: they are larger than this machine's memory.
+        """
+
+    def from_statevector(self, amplitudes: ArrayLike) -> State:
+        """The state with the given amplitudes, of shape (2**n,) and norm 1.
+
+        An approximate backend truncates here and records it.
+
+        Raises:
+            ValueError: a length that is no power of two, an entry that is not finite,
+                or a norm that is not 1.
+            NotImplementedError: the backend takes no amplitudes.
+        """
+        raise NotImplementedError(
+            f"amplitudes must be given to a backend that takes them, got {self}."
+        )
+
+    def from_quimb(self, state: "MatrixProductState") -> State:
+        """The state of a ``quimb.tensor.MatrixProductState``, site i as qubit i.
+
+        ``state.to_quimb()`` is the way back. Nothing is truncated.
+
+        Raises:
+            TypeError: another type.
+            ValueError: periodic boundaries, sites that are no qubits, a norm that is
+                not 1, or bonds larger than the backend's.
+            MemoryError: a vector is larger than this machine's memory.
+            NotImplementedError: the backend takes no amplitudes.
+        """
+        check_vector(check_quimb(state), self.dtype)
+        return self.from_statevector(state.to_dense().ravel())
+
     def reduced_density_matrix(self, qubits: Sequence[int], state: State) -> jax.Array:
         """The density matrix of up to four qubits, the others traced out.
 
@@ -161,9 +196,9 @@ class AbstractBackend(abc.ABC):
             check_int("qubits: qubit", qubit, minimum=0, maximum=n_qubits - 1)
             for qubit in qubits
         )
-        if not 1 <= len(chosen) <= MAX_SUPPORT or len(set(chosen)) < len(chosen):
+        if not 1 <= len(chosen) <= MAX_DENSITY or len(set(chosen)) < len(chosen):
             raise ValueError(
-                f"qubits must be 1 to {MAX_SUPPORT} different qubits, got {chosen}."
+                f"qubits must be 1 to {MAX_DENSITY} different qubits, got {chosen}."
             )
         strings, matrices = _all_strings(chosen)
         values = self.expectation(strings, state)
@@ -171,19 +206,19 @@ class AbstractBackend(abc.ABC):
             values.astype(self.dtype), jnp.asarray(matrices, self.dtype), 1
         )
 
-    @abc.abstractmethod
     def norm(self, state: State) -> jax.Array:
         """sqrt(<psi|psi>), real, of shape ()."""
+        return jnp.linalg.norm(self.to_statevector(state))
 
-    @abc.abstractmethod
     def overlap(self, a: State, b: State) -> jax.Array:
         """<a|b>, complex, of shape ().
 
         Raises:
             ValueError: the states have different numbers of qubits.
         """
+        check_same_n_qubits(self.n_qubits(a), self.n_qubits(b))
+        return vdot(self.to_statevector(a), self.to_statevector(b))
 
-    @abc.abstractmethod
     def entropy(self, state: State, cut: int) -> jax.Array:
         """Von Neumann entropy between qubits 0..cut-1 and the rest, in bits.
 
@@ -191,6 +226,18 @@ class AbstractBackend(abc.ABC):
             ValueError: ``cut`` is no integer in [1, n-1].
             NotImplementedError: the backend has no entropies.
         """
+        if not self.has_entropy:
+            raise NotImplementedError(
+                "entropy must be asked of a backend that has entropies, such as a "
+                f"Statevector or an MPS, got {self}."
+            )
+        n_qubits = self.n_qubits(state)
+        cut = check_int("cut", cut, minimum=1, maximum=n_qubits - 1)
+        matrix = self.to_statevector(state).reshape(2**cut, -1)
+        if cut > n_qubits - cut:
+            matrix = matrix.T
+        density = matmul(matrix, matrix.conj().T)
+        return von_neumann_entropy(density / jnp.trace(density))
 
     def entropies(self, state: State) -> jax.Array:
         """:meth:`entropy` at every cut 1..n-1, in bits, of shape (n-1,)."""
@@ -198,9 +245,9 @@ class AbstractBackend(abc.ABC):
         values = [self.entropy(state, cut) for cut in cuts]
         return jnp.stack(values) if values else jnp.zeros(0, real_dtype(self.dtype))
 
-    @abc.abstractmethod
     def truncation(self, state: State) -> Truncation:
-        """What the state has lost since ``init``."""
+        """What the state has lost since ``init``: nothing unless a backend says so."""
+        return Truncation.zero(self.n_qubits(state), self.dtype)
 
     def within_budget(self, value: Any, truncation: Truncation) -> Any:
         """``value``, unless more was lost than the backend allows.
@@ -209,18 +256,45 @@ class AbstractBackend(abc.ABC):
         """
         return value
 
-    @abc.abstractmethod
-    def to_statevector(self, state: State) -> jax.Array:
-        """The amplitudes, of shape (2**n,).
+    def check_budget(self, worst: float) -> None:
+        """The same for the largest infidelity of a batch, known to Python.
 
-        Raises:
-            MemoryError: they are larger than this machine's memory.
+        :func:`tnqrnn.fit` and :func:`tnqrnn.evaluate` ask it.
         """
+        return None
+
+    def select(self, condition: jax.Array, new: State, old: State) -> State:
+        """``new`` where ``condition``, of shape (), is true, else ``old``.
+
+        ``new`` is what :meth:`evolve` made of ``old``.
+        """
+        return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 
     def n_qubits(self, state: State) -> int:
-        """Number of qubits n of a state."""
+        """Number of qubits n of a state.
+
+        It is an attribute of that name, or follows from the shape of
+        :meth:`to_statevector`.
+        """
         self.check_state(state)
-        return state.n_qubits
+        if hasattr(state, "n_qubits"):
+            return state.n_qubits
+        (length,) = jax.eval_shape(self.to_statevector, state).shape
+        return length.bit_length() - 1
+
+    def check_step(self, ansatz: Ansatz, angles: ArrayLike, state: State) -> jax.Array:
+        """The angles as a real array of the state's precision, where ``evolve`` begins.
+
+        Raises:
+            ValueError: see :meth:`evolve`.
+        """
+        n_qubits = self.n_qubits(state)
+        if ansatz.n_qubits != n_qubits:
+            raise ValueError(
+                f"ansatz must act on the state's {n_qubits} qubits, got a circuit on "
+                f"{ansatz.n_qubits}."
+            )
+        return check_angles(ansatz, angles).astype(real_dtype(self.dtype))
 
     def check_state(self, state: State) -> None:
         """Refuses a state of another backend, as all do that take one.
@@ -234,70 +308,9 @@ class AbstractBackend(abc.ABC):
                 f"state must be made by {self}, got another backend's {name}."
             )
 
-    @abc.abstractmethod
     def _made(self, state: Any) -> bool:
-        """Whether a state is one of this backend's."""
-
-
-class AbstractReversibleBackend(AbstractBackend):
-    """A backend whose evolution can be undone exactly, so that no history is stored."""
-
-    @abc.abstractmethod
-    def samples_at_once(self, state: State) -> int:
-        """How many samples of a batch are best moved together.
-
-        Args:
-            state: states of a batch, each array with a leading axis.
-        """
-
-    @abc.abstractmethod
-    def group_size(self, state: State) -> int:
-        """How many samples of a batch are best rolled out together, over all steps.
-
-        Args:
-            state: states of a batch, each array with a leading axis.
-        """
-
-    @abc.abstractmethod
-    def operators(self, ansatz: Ansatz, angles: jax.Array) -> Any:
-        """What :meth:`apply` needs of a circuit at ``angles``, (P,): a small pytree."""
-
-    @abc.abstractmethod
-    def apply(self, ansatz: Ansatz, operators: Any, state: State) -> State:
-        """Applies the circuit that ``operators`` were made for."""
-
-    @abc.abstractmethod
-    def undo(
-        self, ansatz: Ansatz, operators: Any, state: State, cotangent: State
-    ) -> tuple[State, State, Any]:
-        """Undoes :meth:`apply` and carries a cotangent through it.
-
-        Args:
-            ansatz: the circuit.
-            operators: what ``apply`` was given.
-            state: what ``apply`` returned.
-            cotangent: dL/d(state), a pytree like ``state``.
-
-        Returns:
-            the state before, its cotangent, and dL/d(operators).
-        """
-
-    @abc.abstractmethod
-    def pull_back_expectation(
-        self,
-        observables: tuple[PauliString, ...],
-        state: State,
-        dvalues: jax.Array,
-        cotangent: State,
-    ) -> State:
-        """``cotangent`` plus what of dL/d(state) comes through :meth:`expectation`.
-
-        Args:
-            observables: M Pauli strings.
-            state: what they were read from.
-            dvalues: dL/d(their values), of shape (M,).
-            cotangent: the rest of dL/d(state), a pytree like ``state``.
-        """
+        """Whether a state may be one of this backend's."""
+        return True
 
 
 @functools.lru_cache(maxsize=64)
@@ -314,17 +327,8 @@ def _all_strings(
     return tuple(strings), np.array(matrices)
 
 
-def check_same_qubits(ansatz: Ansatz, n_qubits: int) -> None:
-    """Refuses a circuit made for another number of qubits than the state's."""
-    if ansatz.n_qubits != n_qubits:
-        raise ValueError(
-            f"ansatz must act on the state's {n_qubits} qubits, got a circuit on "
-            f"{ansatz.n_qubits}."
-        )
-
-
-def check_alike(a: int, b: int) -> None:
-    """Refuses two states, of so many qubits, that have no overlap."""
+def check_same_n_qubits(a: int, b: int) -> None:
+    """Refuses two states of a and b qubits, unless a is b."""
     if a != b:
         raise ValueError(f"b must have the {a} qubits of a, got {b} qubits.")
 

@@ -1,8 +1,9 @@
 """The approximate state: a matrix product state of bounded bond dimension."""
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -12,13 +13,13 @@ from jax.typing import ArrayLike
 from tnqrnn.backends import mps_readout
 from tnqrnn.backends.base import (
     AbstractBackend,
+    State,
     Truncation,
-    check_alike,
     check_amplitudes,
-    check_same_qubits,
+    check_same_n_qubits,
     check_vector,
 )
-from tnqrnn.backends.budget import ON_TRUNCATION, within_budget
+from tnqrnn.backends.budget import ON_TRUNCATION, check_budget, within_budget
 from tnqrnn.backends.mps_evolve import evolve
 from tnqrnn.backends.mps_state import Layout, MPSState
 from tnqrnn.backends.mps_sweeps import normalised, pass_left, record, truncated_split
@@ -29,13 +30,11 @@ from tnqrnn.checks import (
     check_int,
     check_memory,
     check_number,
-    real_dtype,
 )
 from tnqrnn.circuits import (
     Ansatz,
     Observables,
     PauliString,
-    check_angles,
     parse_observables,
 )
 from tnqrnn.products import matmul
@@ -44,12 +43,32 @@ if TYPE_CHECKING:
     from quimb.tensor import MatrixProductState
 
 
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _by_statevector_where_exact(method: Method) -> Method:
+    """``method`` of an :class:`MPS`, but that of a Statevector for a vector.
+
+    Such are the states that an MPS makes where :meth:`MPS.resolve` is another backend.
+    """
+
+    @functools.wraps(method)
+    def resolved(self: "MPS", *arguments: Any, **named: Any) -> Any:
+        for value in (*arguments, *named.values()):
+            if isinstance(value, StatevectorState) and self._made(value):
+                engine = self.resolve(value.n_qubits)
+                return getattr(engine, method.__name__)(*arguments, **named)
+        return method(self, *arguments, **named)
+
+    return resolved  # type: ignore[return-value]
+
+
 @dataclass(frozen=True, init=False)
 class MPS(AbstractBackend):
     """Simulation with at most ``max_bond`` Schmidt values at every bond.
 
-    Where ``max_bond >= 2**(n // 2)`` nothing can be truncated, and the state is held
-    and moved as a vector, exactly like that of :class:`Statevector`. Below that, a
+    Where ``max_bond >= 2**(n // 2)`` nothing can be truncated, and a
+    :class:`Statevector` takes over (:meth:`resolve`). Below that, a
     circuit layer costs O(n chi^3). Wherever gates widen a bond, the ``max_bond``
     largest Schmidt values are kept and the norm is restored; gates of two layers on a
     bond may be applied before it is truncated. ``truncation(state)`` says what was
@@ -97,6 +116,7 @@ class MPS(AbstractBackend):
     cutoff: float
     on_truncation: str
     budget: float
+    is_exact: ClassVar[bool] = False
     gradients: ClassVar[tuple[str, ...]] = ("checkpoint", "store")
 
     def __init__(
@@ -119,11 +139,20 @@ class MPS(AbstractBackend):
         object.__setattr__(self, "budget", budget)
         self.__post_init__()
 
-    def init(self, n_qubits: int) -> MPSState | StatevectorState:
+    def resolve(self, n_qubits: int) -> AbstractBackend:
+        """A :class:`Statevector` where ``max_bond >= 2**(n_qubits // 2)``, else self.
+
+        Nothing can be truncated there, so a vector holds the same states, and its
+        gradients are reversible.
+        """
+        is_dense = Layout(n_qubits, self.max_bond).is_dense
+        return Statevector(self.dtype) if is_dense else self
+
+    def init(self, n_qubits: int) -> State:
         n_qubits = check_int("n_qubits", n_qubits, minimum=1)
+        if (engine := self.resolve(n_qubits)) is not self:
+            return engine.init(n_qubits)
         layout = Layout(n_qubits, self.max_bond)
-        if layout.is_dense:
-            return self._vector.init(n_qubits)
         chi, k = self.max_bond, layout.n_cores
         n_bytes = 2 * k * chi**2 * np.dtype(self.dtype).itemsize
         check_memory(f"max_bond={chi}: a state of {n_qubits} qubits", n_bytes)
@@ -131,11 +160,11 @@ class MPS(AbstractBackend):
         zero = Truncation.zero(n_qubits, self.dtype)
         return MPSState(cores[0], cores[1:], zero, n_qubits)
 
-    def from_statevector(self, amplitudes: ArrayLike) -> MPSState | StatevectorState:
+    def from_statevector(self, amplitudes: ArrayLike) -> State:
         array, n_qubits = check_amplitudes(amplitudes, self.dtype)
+        if (engine := self.resolve(n_qubits)) is not self:
+            return engine.from_statevector(amplitudes)
         layout = Layout(n_qubits, self.max_bond)
-        if layout.is_dense:
-            return self._vector.from_statevector(amplitudes)
         chi, end = self.max_bond, layout.end
         rest = jnp.pad(array.reshape(end, -1), ((0, chi - end), (0, 0)))
         isometries, weights = [], []
@@ -150,74 +179,63 @@ class MPS(AbstractBackend):
         lost = record(zero, jnp.stack(weights), layout.first)
         return MPSState(normalised(centre), cores, lost, n_qubits)
 
-    def from_quimb(self, state: "MatrixProductState") -> MPSState | StatevectorState:
+    def from_quimb(self, state: "MatrixProductState") -> State:
         n_qubits = check_quimb(state)
+        if (engine := self.resolve(n_qubits)) is not self:
+            return engine.from_quimb(state)
         layout = Layout(n_qubits, self.max_bond)
-        if layout.is_dense:
-            return self._vector.from_quimb(state)
         cores = jnp.asarray(to_cores(state, self.max_bond, layout.first), self.dtype)
         zero = Truncation.zero(n_qubits, self.dtype)
         return MPSState(normalised(cores[0]), cores[1:], zero, n_qubits)
 
-    def evolve(
-        self, ansatz: Ansatz, angles: ArrayLike, state: MPSState | StatevectorState
-    ) -> MPSState | StatevectorState:
-        check_same_qubits(ansatz, self.n_qubits(state))
-        if isinstance(state, StatevectorState):
-            return self._vector.evolve(ansatz, angles, state)
-        array = check_angles(ansatz, angles).astype(real_dtype(self.dtype))
+    @_by_statevector_where_exact
+    def evolve(self, ansatz: Ansatz, angles: ArrayLike, state: MPSState) -> MPSState:
+        array = self.check_step(ansatz, angles, state)
         return evolve(ansatz, array, state, self.cutoff) if ansatz.gates else state
 
+    @_by_statevector_where_exact
     def expectation(
         self,
         observables: Observables | tuple[PauliString, ...],
-        state: MPSState | StatevectorState,
+        state: MPSState,
     ) -> jax.Array:
         strings = parse_observables(observables, self.n_qubits(state))
-        if isinstance(state, StatevectorState):
-            return self._vector.expectation(strings, state)
         return mps_readout.pauli_expectations(strings, state)
 
-    def norm(self, state: MPSState | StatevectorState) -> jax.Array:
+    @_by_statevector_where_exact
+    def norm(self, state: MPSState) -> jax.Array:
         self.check_state(state)
-        if isinstance(state, StatevectorState):
-            return self._vector.norm(state)
         return jnp.linalg.norm(state.centre.ravel())
 
-    def overlap(
-        self, a: MPSState | StatevectorState, b: MPSState | StatevectorState
-    ) -> jax.Array:
-        check_alike(self.n_qubits(a), self.n_qubits(b))
-        if isinstance(a, StatevectorState) and isinstance(b, StatevectorState):
-            return self._vector.overlap(a, b)
-        assert isinstance(a, MPSState) and isinstance(b, MPSState)  # both are alike
+    @_by_statevector_where_exact
+    def overlap(self, a: MPSState, b: MPSState) -> jax.Array:
+        check_same_n_qubits(self.n_qubits(a), self.n_qubits(b))
         return mps_readout.overlap(a, b)
 
-    def entropy(self, state: MPSState | StatevectorState, cut: int) -> jax.Array:
+    @_by_statevector_where_exact
+    def entropy(self, state: MPSState, cut: int) -> jax.Array:
         cut = check_int("cut", cut, minimum=1, maximum=self.n_qubits(state) - 1)
-        if isinstance(state, StatevectorState):
-            return self._vector.entropy(state, cut)
         return mps_readout.entropy(state, cut)
 
-    def entropies(self, state: MPSState | StatevectorState) -> jax.Array:
+    @_by_statevector_where_exact
+    def entropies(self, state: MPSState) -> jax.Array:
         self.check_state(state)
-        if isinstance(state, StatevectorState):
-            return self._vector.entropies(state)
         return mps_readout.entropies(state)
 
-    def truncation(self, state: MPSState | StatevectorState) -> Truncation:
+    @_by_statevector_where_exact
+    def truncation(self, state: MPSState) -> Truncation:
         self.check_state(state)
-        if isinstance(state, StatevectorState):
-            return self._vector.truncation(state)
         return state.truncation
 
     def within_budget(self, value: Any, truncation: Truncation) -> Any:
         return within_budget(value, truncation, self.on_truncation, self.budget)
 
-    def to_statevector(self, state: MPSState | StatevectorState) -> jax.Array:
+    def check_budget(self, worst: float) -> None:
+        check_budget(worst, self.on_truncation, self.budget)
+
+    @_by_statevector_where_exact
+    def to_statevector(self, state: MPSState) -> jax.Array:
         self.check_state(state)
-        if isinstance(state, StatevectorState):
-            return self._vector.to_statevector(state)
         check_vector(state.n_qubits, self.dtype)
         chi, end = self.max_bond, state.layout.end
         rows = state.centre[:end].reshape(2 * end, chi)
@@ -227,10 +245,5 @@ class MPS(AbstractBackend):
 
     def _made(self, state: Any) -> bool:
         if isinstance(state, StatevectorState):
-            return Layout(state.n_qubits, self.max_bond).is_dense
+            return self.resolve(state.n_qubits) is not self
         return isinstance(state, MPSState) and state.layout.max_bond == self.max_bond
-
-    @functools.cached_property
-    def _vector(self) -> Statevector:
-        """What takes over where nothing can be truncated."""
-        return Statevector(self.dtype)

@@ -10,34 +10,24 @@ orthogonality at core 0::
     then    right sweep over the bonds, tail block, left sweep over the bonds
     or      gates that reach far, one after another
 
-A sweep may hold a window of three cores instead of two. Each of its blocks takes the
-gates of all layers that can run on three qubits, as a light cone does, so two layers of
-a chain are one sweep, and each bond is truncated once instead of twice::
-
-    window           layer 1      layer 2
-    0: cores 0-2     12           01
-    1: cores 1-3     23           12
-    2: cores 2-4     34           23
-
-Gates keep their order on every qubit; each takes the earliest place that this leaves.
-One-qubit gates wait for the next two-qubit gate and are multiplied into it.
+Or it is one wide sweep (``mps_windows``). ``mps_placement`` says which gate goes where.
 """
 
 import functools
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from tnqrnn.backends.mps_operators import Fan, into_fans
+from tnqrnn.backends.mps_placement import FAR, AbstractSweeps, Filled, Slot, placed
 from tnqrnn.backends.mps_state import Layout
+from tnqrnn.backends.mps_windows import WINDOW, WideStage, wide_stages
 from tnqrnn.circuits.ansatz import Ansatz, Gate
 from tnqrnn.circuits.fusion import Block
 
-_WINDOW = 3  # cores at once in a wide sweep (benchmarks/windows.py)
-_WIDE = 1.6  # a split of three cores, in splits of two
-_PASS = 0.4  # a bond that is passed without a gate
+_PASS = 0.4  # a bond that is passed without a gate, in truncated splits
 
 
 @dataclass(frozen=True)
@@ -45,20 +35,17 @@ class Stage:
     """One part of a plan; ``None`` is the identity.
 
     Attributes:
-        window: cores that the right sweep holds at once. Beyond two there is nothing
-            but ``head``, ``right`` and ``turn``.
-        head: block on the qubits of the first ``window - 1`` cores, applied first.
+        head: block on all qubits of core 0, applied first.
         tail: block on all qubits of the last core, applied first.
-        singles: one block for each core between those two.
-        right: blocks of the right sweep on ``window`` qubits, from core 0's on to where
-            it turns.
-        turn: block on the qubits of the last ``window - 1`` cores between the sweeps.
+        singles: one block for each core between those two, applied first.
+        right: blocks of the right sweep on two qubits, from core 0's on to where it
+            turns.
+        turn: block on all qubits of the last core between the sweeps.
         left: blocks of the left sweep, in bond order, as many as ``right``.
         far: gates that reach over any number of bonds, in order, after the local part;
             those that can be applied as one are joined.
     """
 
-    window: int
     head: Block | None
     tail: Block | None
     singles: tuple[Block | None, ...]
@@ -67,19 +54,18 @@ class Stage:
     left: tuple[Block | None, ...]
     far: tuple[Fan, ...]
 
-    @property
-    def ends(self) -> dict[str, Block | None]:
-        """The blocks on an end of the chain, by name."""
-        return {"head": self.head, "tail": self.tail, "turn": self.turn}
-
-    @property
-    def cost(self) -> float:
+    def cost(self, layout: Layout) -> float:
         """Rough cost in truncated splits; a stage has a cost of its own to compile."""
-        if held := self.window - 2:
-            bonds = len(self.right) + held
-            return 2 + _WIDE * len(self.right) + held + _PASS * bonds
         gated = sum(block is not None for block in self.right + self.left)
-        return 2 + gated + _PASS * (2 * len(self.right) - gated)
+        near = gated + _PASS * (2 * len(self.right) - gated)
+        spans = [fan.span(layout) for fan in self.far]
+        centres = [0, *(right for _, right in spans)]
+        moves = sum(
+            max(left - centre, centre - right, 0)
+            for centre, (left, right) in zip(centres, spans, strict=False)
+        )
+        far = sum(2.5 * (right - left) for left, right in spans)
+        return 2 + near + far + _PASS * (moves + centres[-1])
 
 
 @dataclass(frozen=True)
@@ -92,7 +78,7 @@ class Part:
             among those of the whole circuit.
     """
 
-    stages: tuple[Stage, ...]
+    stages: tuple[Stage | WideStage, ...]
     index: np.ndarray
 
 
@@ -146,190 +132,91 @@ def repeats(ansatz: Ansatz) -> tuple[Ansatz, np.ndarray]:
     return Ansatz(ansatz.n_qubits, unit), np.array(index, int).reshape(len(index), -1)
 
 
-@functools.lru_cache(maxsize=256)
-def best_schedule(ansatz: Ansatz, layout: Layout) -> "Schedule":
-    """The cheapest of four schedules of a circuit.
+class Schedule(NamedTuple):
+    """Stages that are a circuit, and their cost, roughly, in truncated splits."""
 
-    Neighbouring gates go into right sweeps, into sweeps both ways, or are treated like
-    gates that reach far (many of which are cheaper than many sweeps). Where no gate
-    reaches far, they may go into wide sweeps.
+    stages: tuple[Stage | WideStage, ...]
+    cost: float
+
+
+@functools.lru_cache(maxsize=256)
+def best_schedule(ansatz: Ansatz, layout: Layout) -> Schedule:
+    """The cheapest of three schedules of a circuit.
+
+    Neighbouring gates go into sweeps both ways, or are treated like gates that reach
+    far (many of which are cheaper than many sweeps). Where no gate reaches far, they
+    may go into wide sweeps.
     """
+    near = stages_of(ansatz, layout)
     schedules = [
-        Schedule(ansatz, layout),
-        Schedule(ansatz, layout, both_ways=True),
-        Schedule(ansatz, layout, reach=True),
+        Schedule(stages, sum(stage.cost(layout) for stage in stages))
+        for stages in (near, stages_of(ansatz, layout, reach=True))
     ]
-    near = all(not stage.far for stage in schedules[0].stages)
-    if near and layout.n_cores >= _WINDOW:
-        schedules.append(Schedule(ansatz, layout, window=_WINDOW))
+    if layout.n_cores >= WINDOW and not any(stage.far for stage in near):
+        wide = wide_stages(ansatz, layout)
+        schedules.append(Schedule(wide, sum(stage.cost(_PASS) for stage in wide)))
     return min(schedules, key=lambda schedule: schedule.cost)
 
 
-class Schedule:
-    """Places the gates of a circuit one after another.
+def stages_of(
+    ansatz: Ansatz, layout: Layout, *, reach: bool = False
+) -> tuple[Stage, ...]:
+    """A circuit in sweeps of two cores; with ``reach`` all gates on bonds are far."""
+    sweeps = Sweeps(layout, reach)
+    return tuple(_stage(filled, layout) for filled in placed(ansatz, sweeps))
 
-    A place is (stage, slot); a slot's moment orders it within its stage.
 
-    Attributes:
-        stages: the plan.
-        cost: roughly, in truncated splits.
-    """
+@dataclass(frozen=True)
+class Sweeps(AbstractSweeps):
+    """Sweeps there and back, or far gates: a stage has one of them."""
 
-    def __init__(
-        self,
-        ansatz: Ansatz,
-        layout: Layout,
-        *,
-        both_ways: bool = False,
-        reach: bool = False,
-        window: int = 2,
-    ) -> None:
-        self._layout, self._both_ways, self._reach = layout, both_ways, reach
-        self._window = window
-        self._filled: list[dict[tuple, list[Gate]]] = []
-        self._latest: dict[int, tuple[int, tuple]] = {}
-        self._waiting: dict[int, list[Gate]] = defaultdict(list)
-        for gate in ansatz.gates:
-            if len(gate.qubits) == 1:
-                self._waiting[gate.qubits[0]].append(gate)
-            else:
-                self._place(gate)
-        for qubit in sorted(self._waiting):
-            self._settle(qubit)
-        self.stages = tuple(map(self._freeze, self._filled))
-        self.cost = sum(map(self._cost, self.stages))
+    layout: Layout
+    reach: bool
 
-    def _place(self, gate: Gate) -> None:
-        slots = tuple(self._slots_for(gate))
-        if slots == (("far",),):
-            for qubit in gate.qubits:
-                self._settle(qubit)
-        after = [self._latest[q] for q in gate.qubits if q in self._latest]
-        earliest = max(((s, self._moment(k)) for s, k in after), default=(0, 0))
-        stage, slot = next(
-            (stage, slot)
-            for stage in range(earliest[0], len(self._filled) + 1)
-            for slot in slots
-            if (stage, self._moment(slot)) >= earliest and self._takes(stage, slot)
-        )
-        before = [g for q in sorted(gate.qubits) for g in self._waiting.pop(q, ())]
-        self._add(stage, slot, [*before, gate])
-        for qubit in gate.qubits:
-            self._latest[qubit] = stage, slot
+    def slots(self, qubits: tuple[int, ...]) -> tuple[Slot, ...]:
+        layout, turn = self.layout, self.layout.n_cores
+        low, high = sorted(map(layout.site, qubits))
+        if low == high == 0:
+            return (Slot(0, "head"),)
+        if low == high:
+            return Slot(0, "tail"), Slot(turn, "turn")
+        if self.reach or high - low > 1 or not layout.has_inside(qubits):
+            return (FAR,)
+        return Slot(1 + low, "right", low), Slot(2 * turn - 1 - low, "left", low)
 
-    def _settle(self, qubit: int) -> None:
-        """Places one-qubit gates that cannot wait: into the last block or alone."""
-        gates = self._waiting.pop(qubit, [])
-        if not gates:
-            return
-        stage, slot = self._latest.get(qubit, (-1, ("far",)))
-        if slot == ("far",):
-            stage, slot = stage + 1, self._alone(qubit)
-            self._latest[qubit] = stage, slot
-        self._add(stage, slot, gates)
+    def alone(self, qubit: int) -> Slot:
+        site, last = self.layout.site(qubit), self.layout.n_cores - 1
+        ends = {0: Slot(0, "head"), last: Slot(0, "tail")}
+        return ends.get(site, Slot(0, "single", site))
 
-    def _alone(self, qubit: int) -> tuple:
-        """The slot at the start of a stage for one-qubit gates alone."""
-        site, last = self._layout.site(qubit), self._layout.n_cores - 1
-        if self._window > 2:
-            return next(self._wide((qubit,)))
-        return {0: ("head",), last: ("tail",)}.get(site, ("single", site))
-
-    def _add(self, stage: int, slot: tuple, gates: list[Gate]) -> None:
-        if stage == len(self._filled):
-            self._filled.append({})
-        self._filled[stage].setdefault(slot, []).extend(gates)
-
-    def _slots_for(self, gate: Gate) -> Iterator[tuple]:
-        """The slots that could hold a two-qubit gate, earliest moment first."""
-        low, high = sorted(map(self._layout.site, gate.qubits))
-        if self._window > 2:
-            yield from self._wide(gate.qubits)
-        elif low == high == 0:
-            yield ("head",)
-        elif low == high:
-            yield from (("tail",), ("turn",))
-        elif high - low > 1 or not self._between(gate.qubits) or self._reach:
-            yield ("far",)
-        else:
-            yield ("right", low)
-            if self._both_ways:
-                yield ("left", low)
-
-    def _wide(self, qubits: tuple[int, ...]) -> Iterator[tuple]:
-        """The slots of a wide sweep that hold qubits which are no further apart."""
-        sites = [self._layout.site(qubit) for qubit in qubits]
-        low, high = min(sites), max(sites)
-        held, beyond = self._window - 1, self._layout.n_cores - self._window + 1
-        if high < held:
-            yield ("head",)
-        if self._between(qubits):
-            for j in range(max(0, high - held), min(low + 1, beyond)):
-                yield ("right", j)
-        if low >= beyond:
-            yield ("turn",)
-
-    def _between(self, qubits: tuple[int, ...]) -> bool:
-        """Whether each of the qubits is the physical one of its core."""
-        return all(self._layout.first <= q <= self._layout.last for q in qubits)
-
-    def _moment(self, slot: tuple) -> int:
-        name, *bond = slot
-        turn = self._layout.n_cores
-        if name == "right":
-            return 1 + bond[0]
-        if name == "left":
-            return 2 * turn - 1 - bond[0]
-        return {"far": 1, "turn": turn}.get(name, 0)
-
-    def _takes(self, stage: int, slot: tuple) -> bool:
-        """Whether a stage may hold a slot: sweeps and far gates exclude each other."""
-        if self._window > 2:
-            return True
-        if stage == len(self._filled):
-            return slot != ("turn",)
-        names = {name for name, *_ in self._filled[stage]}
-        if slot == ("far",):
-            return not names & {"right", "left", "turn"}
-        if slot == ("turn",):
+    def takes(self, names: Collection[str], slot: Slot) -> bool:
+        if slot == FAR:
+            return not {"right", "left", "turn"} & set(names)
+        if slot.name == "turn":
             return "right" in names
-        return slot[0] not in ("right", "left") or "far" not in names
+        return slot.name not in ("right", "left") or "far" not in names
 
-    def _freeze(self, slots: dict[tuple, list[Gate]]) -> Stage:
-        layout, held = self._layout, self._window - 1
 
-        def block(slot: tuple, qubits: range) -> Block | None:
-            return Block(tuple(qubits), tuple(slots[slot])) if slot in slots else None
+def _stage(filled: Filled, layout: Layout) -> Stage:
+    gates = {(slot.name, slot.core): tuple(run) for slot, run in filled.items()}
 
-        def swept(name: str, j: int) -> Block | None:
-            start = layout.first + j
-            return block((name, j), range(start, start + self._window))
+    def block(name: str, start: int, stop: int, core: int = 0) -> Block | None:
+        run = gates.get((name, core))
+        return Block(tuple(range(start, stop)), run) if run else None
 
-        bonds = [j for name, *rest in slots if name in ("right", "left") for j in rest]
-        if self._window > 2 and ("turn",) in slots:
-            bonds = [layout.n_cores - self._window]
-        reached = range(1 + max(bonds, default=-1))
-        singles = tuple(
-            block(("single", j), range(layout.first + j, layout.first + j + 1))
-            for j in range(1, layout.n_cores - 1)
-        )
-        return Stage(
-            window=self._window,
-            head=block(("head",), range(layout.first + held)),
-            tail=block(("tail",), range(layout.last, layout.n_qubits)),
-            singles=singles if any(singles) else (),
-            right=tuple(swept("right", j) for j in reached),
-            turn=block(("turn",), range(layout.last + 1 - held, layout.n_qubits)),
-            left=() if held > 1 else tuple(swept("left", j) for j in reached),
-            far=into_fans(slots.get(("far",), ())),
-        )
-
-    def _cost(self, stage: Stage) -> float:
-        spans = [fan.span(self._layout) for fan in stage.far]
-        centres = [0, *(right for _, right in spans)]
-        moves = sum(
-            max(left - centre, centre - right, 0)
-            for centre, (left, right) in zip(centres, spans, strict=False)
-        )
-        far = sum(2.5 * (right - left) for left, right in spans)
-        return stage.cost + far + _PASS * (moves + centres[-1])
+    first, last = layout.first, layout.last
+    bonds = [core for name, core in gates if name in ("right", "left")]
+    reached = range(1 + max(bonds, default=-1))
+    singles = tuple(
+        block("single", first + j, first + j + 1, j)
+        for j in range(1, layout.n_cores - 1)
+    )
+    return Stage(
+        head=block("head", 0, first + 1),
+        tail=block("tail", last, layout.n_qubits),
+        singles=singles if any(singles) else (),
+        right=tuple(block("right", first + j, first + j + 2, j) for j in reached),
+        turn=block("turn", last, layout.n_qubits),
+        left=tuple(block("left", first + j, first + j + 2, j) for j in reached),
+        far=into_fans(gates.get(("far", 0), ())),
+    )

@@ -68,6 +68,10 @@ class Layout:
         """The core that holds a qubit, alone or in its outer bond."""
         return min(max(qubit, self.first), self.last) - self.first
 
+    def has_inside(self, qubits: tuple[int, ...]) -> bool:
+        """Whether each of some qubits is the physical one of its core."""
+        return all(self.first <= qubit <= self.last for qubit in qubits)
+
     def bit(self, qubit: int) -> int:
         """Weight of a qubit's bit in the index (outer bond, physical) of its core."""
         if qubit < self.first:

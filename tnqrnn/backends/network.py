@@ -7,9 +7,10 @@ the depth does: the largest intermediate result grows with the number of steps, 
 has ``2**n`` entries.
 """
 
+import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,17 +21,12 @@ from jax.typing import ArrayLike
 
 from tnqrnn.backends.base import (
     AbstractBackend,
-    Truncation,
-    check_alike,
     check_amplitudes,
-    check_same_qubits,
+    check_same_n_qubits,
     check_vector,
 )
 from tnqrnn.backends.network_readout import (
-    SEARCH_ONCE,
-    Run,
     amplitudes,
-    build_command,
     overlap,
     pauli_expectations,
 )
@@ -41,7 +37,6 @@ from tnqrnn.circuits import (
     Ansatz,
     Observables,
     PauliString,
-    check_angles,
     parse_observables,
 )
 from tnqrnn.contraction import ContractionPlan, Geometry, contract, find_plan
@@ -50,11 +45,6 @@ from tnqrnn.contraction.store import SEARCH
 
 if TYPE_CHECKING:
     from quimb.tensor import MatrixProductState
-
-NO_ENTROPY = (
-    "entropy must be asked of a Statevector or an MPS, got a Network: it holds "
-    "circuits and no state to cut."
-)
 
 
 @dataclass(frozen=True)
@@ -91,7 +81,6 @@ class Network(AbstractBackend):
     memory_limit: int | None = None
     grows: ClassVar[bool] = True
     has_entropy: ClassVar[bool] = False
-    gradients: ClassVar[tuple[str, ...]] = ("store", "checkpoint")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -136,8 +125,7 @@ class Network(AbstractBackend):
     def evolve(
         self, ansatz: Ansatz, angles: ArrayLike, state: NetworkState
     ) -> NetworkState:
-        check_same_qubits(ansatz, self.n_qubits(state))
-        angles = check_angles(ansatz, angles)
+        angles = self.check_step(ansatz, angles, state)
         blocks = cut(ansatz)
         added = block_matrices(blocks, angles, self.dtype)
         matrices = tuple(
@@ -151,53 +139,51 @@ class Network(AbstractBackend):
         self, observables: Observables | tuple[PauliString, ...], state: NetworkState
     ) -> jax.Array:
         strings = parse_observables(observables, self.n_qubits(state))
-        run = self._runner(functools.partial(build_command, strings, state))
-        return pauli_expectations(strings, state, run)
+        return pauli_expectations(strings, state, self._run)
 
     def norm(self, state: NetworkState) -> jax.Array:
         return jnp.sqrt(self.overlap(state, state).real)
 
     def overlap(self, a: NetworkState, b: NetworkState) -> jax.Array:
-        check_alike(self.n_qubits(a), self.n_qubits(b))
-        return overlap(a, b, self._runner())
+        check_same_n_qubits(self.n_qubits(a), self.n_qubits(b))
+        return overlap(a, b, self._run)
 
-    def entropy(self, state: NetworkState, cut: int) -> jax.Array:
-        raise NotImplementedError(NO_ENTROPY)
+    def select(
+        self, condition: jax.Array, new: NetworkState, old: NetworkState
+    ) -> NetworkState:
+        # A history cannot be shortened where a value decides: what was added to it
+        # becomes the identity, which leaves the state as it was.
+        def chosen(new: jax.Array, old: jax.Array) -> jax.Array:
+            identity = jnp.eye(new.shape[-1], dtype=new.dtype)
+            shape = (len(new) - len(old), *identity.shape)
+            idle = jnp.broadcast_to(identity[None], shape)
+            return jnp.where(condition, new, jnp.concatenate([old, idle]))
 
-    def truncation(self, state: NetworkState) -> Truncation:
-        return Truncation.zero(self.n_qubits(state), self.dtype)
+        matrices = tuple(map(chosen, new.matrices, old.matrices))
+        return dataclasses.replace(new, matrices=matrices)
 
     def to_statevector(self, state: NetworkState) -> jax.Array:
         check_vector(self.n_qubits(state), self.dtype)
-        return amplitudes(state, self._runner())
+        return amplitudes(state, self._run)
 
     def _made(self, state: Any) -> bool:
         return isinstance(state, NetworkState)
 
-    def _runner(self, command: Callable[[], str] = lambda: SEARCH_ONCE) -> Run:
-        """What contracts networks of one geometry, tensors with a leading axis.
+    def _run(self, geometry: Geometry, tensors: Sequence[jax.Array]) -> jax.Array:
+        """Contracts networks of one geometry, N at once: tensors are (N, ...)."""
+        plan = find_plan(geometry, search=self.search, progress=None)
+        at_once = n_networks = len(tensors[0])
+        if self.memory_limit is not None:
+            plan = plan.sliced(self.memory_limit, self.dtype)
+            at_once = min(n_networks, self.memory_limit // self._n_bytes(plan))
+        n_bytes = at_once * self._n_bytes(plan)
+        check_memory("the state's history: intermediate results", n_bytes)
+        contract_one = functools.partial(contract, plan)
+        if at_once < n_networks:
+            return jax.lax.map(contract_one, tuple(tensors), batch_size=at_once)
+        return jax.vmap(contract_one)(tuple(tensors))
 
-        Args:
-            command: gives the command that makes a missing plan.
-        """
-
-        def size_of(plan: ContractionPlan) -> int:
-            width = math.ceil(plan.log2_width - 1e-9)
-            return 2**width * np.dtype(self.dtype).itemsize
-
-        def run(geometry: Geometry, tensors: Sequence[jax.Array]) -> jax.Array:
-            plan = find_plan(
-                geometry, search=self.search, progress=None, command=command
-            )
-            at_once = n_cones = len(tensors[0])
-            if self.memory_limit is not None:
-                plan = plan.sliced(self.memory_limit, self.dtype)
-                at_once = min(n_cones, self.memory_limit // size_of(plan))
-            n_bytes = at_once * size_of(plan)
-            check_memory("the state's history: intermediate results", n_bytes)
-            contract_one = functools.partial(contract, plan)
-            if at_once < n_cones:
-                return jax.lax.map(contract_one, tuple(tensors), batch_size=at_once)
-            return jax.vmap(contract_one)(tuple(tensors))
-
-        return run
+    def _n_bytes(self, plan: ContractionPlan) -> int:
+        """Bytes of a plan's largest intermediate result."""
+        width = math.ceil(plan.log2_width - 1e-9)
+        return 2**width * np.dtype(self.dtype).itemsize

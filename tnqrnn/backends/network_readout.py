@@ -6,7 +6,6 @@ cones are the same, and light cones alike are contracted together. The Pauli mat
 longer strings are tensors of the network.
 """
 
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 import jax
@@ -18,15 +17,12 @@ from tnqrnn.backends.network_state import SIZES, NetworkState, cut, tensors, who
 from tnqrnn.backends.readout import in_order, pauli_matrices
 from tnqrnn.backends.readout import pauli_expectations as dense_expectations
 from tnqrnn.circuits import (
-    TOPOLOGIES,
     Ansatz,
     Observables,
     PauliString,
-    hardware_efficient,
     parse_observables,
 )
 from tnqrnn.circuits.gates import PAULIS
-from tnqrnn.circuits.observables import NAMED
 from tnqrnn.contraction import Geometry
 from tnqrnn.contraction.circuits import PRODUCT, Side, sandwich, side, vector
 from tnqrnn.contraction.cones import (
@@ -42,8 +38,6 @@ SMALL = 2**18
 
 Light cones take more tensors, so longer to compile, and cost as much (docs/decisions).
 """
-
-SEARCH_ONCE = "a run with tq.Network(search='auto'), which stores it"
 
 Run = Callable[[Geometry, Sequence[jax.Array]], jax.Array]
 """Contracts networks of one geometry; tensors and result have a leading axis."""
@@ -123,27 +117,6 @@ def network_geometries(
 
         jax.eval_shape(read)
     return tuple(found)
-
-
-def build_command(strings: tuple[PauliString, ...], state: NetworkState) -> str:
-    """The command that makes the plans of a state's readouts, and a hint on a new line.
-
-    How many steps a whole sequence has is not known when one is read.
-    """
-    n, blocks = state.n_qubits, state.blocks
-    for topology, n_layers in itertools.product(TOPOLOGIES, range(1, 9)):
-        step = _layout(hardware_efficient(n, n_layers, topology=topology))
-        n_steps = len(blocks) // max(1, len(step))
-        if state.shape == PRODUCT and step * n_steps == blocks:
-            named = [one for one in NAMED if parse_observables(one, n) == strings]
-            words = [" ".join(f"{axis}{q}" for q, axis in s) or "I" for s in strings]
-            read = named[0] if named else f"'{','.join(words)}'"
-            return (
-                f"tnqrnn plan build --n-qubits {n} --n-layers {n_layers} --topology "
-                f"{topology} --n-steps {n_steps} --observables {read}\n"
-                "With a sequence's length as --n-steps it makes those of all steps."
-            )
-    return SEARCH_ONCE
 
 
 def _layout(ansatz: Ansatz) -> QubitSets:

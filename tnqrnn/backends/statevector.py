@@ -15,34 +15,26 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from tnqrnn.backends.base import (
-    AbstractReversibleBackend,
-    Truncation,
-    check_alike,
-    check_amplitudes,
-    check_same_qubits,
-    check_vector,
-)
+from tnqrnn.backends.base import check_amplitudes
 from tnqrnn.backends.blocks import (
     adjoint,
     apply_block,
     as_parts,
     block_cotangent,
 )
-from tnqrnn.backends.entropy import von_neumann_entropy
-from tnqrnn.backends.quimb_states import check_quimb, from_amplitudes
+from tnqrnn.backends.quimb_states import from_amplitudes
 from tnqrnn.backends.readout import pauli_expectations, pull_back_expectations
+from tnqrnn.backends.reversible import AbstractReversibleBackend
 from tnqrnn.checks import check_int, check_memory, real_dtype
 from tnqrnn.circuits import (
     Ansatz,
     Observables,
     PauliString,
-    check_angles,
     parse_observables,
 )
 from tnqrnn.circuits.fusion import Block, fuse
 from tnqrnn.circuits.unitaries import Unitaries
-from tnqrnn.products import matmul, on_accelerator, vdot
+from tnqrnn.products import on_accelerator
 
 if TYPE_CHECKING:
     from quimb.tensor import MatrixProductState
@@ -120,16 +112,10 @@ class Statevector(AbstractReversibleBackend):
         array, _ = check_amplitudes(amplitudes, self.dtype)
         return StatevectorState(as_parts(array))
 
-    def from_quimb(self, state: "MatrixProductState") -> StatevectorState:
-        n_qubits = check_quimb(state)
-        check_vector(n_qubits, self.dtype)
-        return self.from_statevector(state.to_dense().ravel())
-
     def evolve(
         self, ansatz: Ansatz, angles: ArrayLike, state: StatevectorState
     ) -> StatevectorState:
-        check_same_qubits(ansatz, self.n_qubits(state))
-        matrices = self.operators(ansatz, check_angles(ansatz, angles))
+        matrices = self.operators(ansatz, self.check_step(ansatz, angles, state))
         return self.apply(ansatz, matrices, state)
 
     def samples_at_once(self, state: StatevectorState) -> int:
@@ -193,25 +179,6 @@ class Statevector(AbstractReversibleBackend):
     ) -> jax.Array:
         strings = parse_observables(observables, self.n_qubits(state))
         return pauli_expectations(state.parts, strings)
-
-    def norm(self, state: StatevectorState) -> jax.Array:
-        self.check_state(state)
-        return jnp.linalg.norm(state.parts.ravel())
-
-    def overlap(self, a: StatevectorState, b: StatevectorState) -> jax.Array:
-        check_alike(self.n_qubits(a), self.n_qubits(b))
-        return vdot(a.amplitudes, b.amplitudes)
-
-    def entropy(self, state: StatevectorState, cut: int) -> jax.Array:
-        n_qubits = self.n_qubits(state)
-        cut = check_int("cut", cut, minimum=1, maximum=n_qubits - 1)
-        matrix = state.amplitudes.reshape(2**cut, -1)
-        if cut > n_qubits - cut:
-            matrix = matrix.T
-        return von_neumann_entropy(matmul(matrix, matrix.conj().T))
-
-    def truncation(self, state: StatevectorState) -> Truncation:
-        return Truncation.zero(self.n_qubits(state), self.dtype)
 
     def to_statevector(self, state: StatevectorState) -> jax.Array:
         self.check_state(state)

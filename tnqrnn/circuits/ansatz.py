@@ -13,7 +13,7 @@ takes its own angle, numbered in the order the gates act::
 import dataclasses
 import functools
 import numbers
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -116,11 +116,30 @@ class Ansatz:
             2 * jnp.dtype(dtype).itemsize * dim**2,
         )
         matrix = jnp.eye(dim, dtype=dtype)
+        for qubits, small in self.matrices(angles, dtype):
+            matrix = apply_matrix(small, matrix, qubits, self.n_qubits)
+        return matrix
+
+    def matrices(
+        self, angles: ArrayLike, dtype: str = "complex64"
+    ) -> Iterator[tuple[tuple[int, ...], jax.Array]]:
+        """The gates in order, each as its qubits and its matrix.
+
+        Args:
+            angles (array of shape (P,)): radians.
+            dtype: ``"complex64"`` or ``"complex128"``.
+
+        Yields:
+            k qubits, and an array of shape (2**k, 2**k) whose first tensor factor is
+            the first of them.
+
+        Raises:
+            ValueError: angles of another shape, or an unknown dtype.
+        """
+        angles = check_angles(self, angles)
         for gate in self.gates:
             angle = None if gate.angle is None else angles[gate.angle]
-            small = gate_matrix(gate.name, angle, dtype)
-            matrix = apply_matrix(small, matrix, gate.qubits, self.n_qubits)
-        return matrix
+            yield gate.qubits, gate_matrix(gate.name, angle, dtype)
 
     def draw(self) -> str:
         """The circuit as text, one line a qubit, one column a moment in time.

@@ -7,8 +7,9 @@ harms the other. A file that cannot be used is an error, not a reason to search.
 """
 
 import os
-from collections.abc import Callable
 from pathlib import Path
+
+import platformdirs
 
 from tnqrnn.checks import check_choice
 from tnqrnn.contraction.geometry import Geometry
@@ -38,8 +39,7 @@ def cache_folder() -> Path:
     """The user's folder of plans: $TNQRNN_PLANS, or ``tnqrnn/plans`` in the cache."""
     if chosen := os.environ.get(CACHE_VARIABLE):
         return Path(chosen)
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "tnqrnn" / "plans"
+    return platformdirs.user_cache_path("tnqrnn", appauthor=False) / "plans"
 
 
 def stored_plan(geometry: Geometry, objective: str = "reverse") -> Path | None:
@@ -56,7 +56,6 @@ def find_plan(
     search: str = "auto",
     max_seconds: float | None = 60.0,
     progress: bool | None = False,
-    command: Callable[[], str] = lambda: "tnqrnn.contraction.find_plan(geometry)",
 ) -> ContractionPlan:
     """The stored plan of a network, or a new one, which is then stored.
 
@@ -66,7 +65,6 @@ def find_plan(
         search: ``"never"`` makes it an error that no plan is stored.
         max_seconds: budget of a search, ``None`` for none.
         progress: whether a search shows a progress bar; ``None`` is on a terminal.
-        command: gives the command that would make the plan, for that error.
 
     Raises:
         PlanNotFoundError: no plan is stored, and ``search="never"``.
@@ -81,7 +79,8 @@ def find_plan(
         raise PlanNotFoundError(
             "search must be 'auto' where no plan is stored, got 'never' for a network "
             f"of {len(geometry.inputs)} tensors, plan "
-            f"{geometry.fingerprint(objective)}. Make it with: {command()}"
+            f"{geometry.fingerprint(objective)}: run once with search='auto', which "
+            "stores it, or `tnqrnn plan build` before."
         )
     plan = search_plan(geometry, objective, max_seconds=max_seconds, progress=progress)
     cache_folder().mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from tnqrnn.backends.base import AbstractReversibleBackend
+from tnqrnn.backends import AbstractReversibleBackend
 from tnqrnn.checks import check_number
 from tnqrnn.model import QRNNCarry, QRNNCell, unroll
 
@@ -80,7 +80,7 @@ def _drift(
     cell: QRNNCell, xs: jax.Array, zs: jax.Array, last: object, start: QRNNCarry
 ) -> jax.Array:
     before = jnp.concatenate([start.readouts[None], zs[:-1]])
-    backend = cell.backend
+    backend = cell.engine
     assert isinstance(backend, AbstractReversibleBackend), "unroll refuses others"
 
     def step(state: object, inputs: tuple[jax.Array, jax.Array]) -> tuple:

@@ -8,7 +8,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from tnqrnn.model import QRNNCarry, QRNNCell
-from tnqrnn.model.rnn import check_sequence
+from tnqrnn.model.rnn import check_sequence, finite_sequence
 
 
 def entanglement(
@@ -42,12 +42,13 @@ def entanglement(
     """
     if not isinstance(cell, QRNNCell):
         raise TypeError(f"cell must be a QRNNCell, got {type(cell).__name__}.")
-    if not cell.backend.has_entropy:
+    if not cell.engine.has_entropy:
         raise NotImplementedError(
             "cell must have a backend with entropies, a Statevector or an MPS, got "
             f"{cell.backend}."
         )
-    xs = check_sequence(cell, xs)
+    check_sequence(cell, xs)
+    xs = finite_sequence(cell, xs, None)
     start = cell.init() if carry is None else carry
     if xs.ndim == 2:
         return np.asarray(_entropies(cell, xs, start))
@@ -59,6 +60,6 @@ def entanglement(
 def _entropies(cell: QRNNCell, xs: jax.Array, start: QRNNCarry) -> jax.Array:
     def step(carry: QRNNCarry, x: jax.Array) -> tuple[Any, jax.Array]:
         carry, _ = cell(carry, x)
-        return carry, cell.backend.entropies(carry.state)
+        return carry, cell.engine.entropies(carry.state)
 
     return jax.lax.scan(step, start, xs)[1]

@@ -2,16 +2,34 @@
 
 import abc
 import dataclasses
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PRNGKeyArray
 
 from tnqrnn.backends import AbstractBackend, Truncation
 
 Carry = Any
 Module = TypeVar("Module", bound=eqx.Module)
+
+
+class Rollout(NamedTuple):
+    """What :func:`tnqrnn.unroll` returns.
+
+    Attributes:
+        readouts (array of shape (T, M) or (B, T, M)): z_t of every step; after a
+            sample's last step those of the last step.
+        carry: the final carry, with a leading axis B if there is a batch.
+        truncation: after every step, each array with leading axes (T,) or (B, T);
+            ``None`` for a classical cell.
+    """
+
+    readouts: jax.Array
+    carry: Carry
+    truncation: Truncation | None
 
 
 class AbstractCell(eqx.Module):
@@ -22,9 +40,11 @@ class AbstractCell(eqx.Module):
 
     Attributes:
         input_size: F, length of x_t.
+        context_size: C, length of the context that every step reads; 0 for none.
     """
 
     input_size: eqx.AbstractVar[int]
+    context_size = 0
 
     @property
     @abc.abstractmethod
@@ -46,8 +66,52 @@ class AbstractCell(eqx.Module):
         """The carry before the first step, a pytree."""
 
     @abc.abstractmethod
-    def __call__(self, carry: Carry, x: jax.Array) -> tuple[Carry, jax.Array]:
-        """Takes x of shape (F,) and gives the next carry and z of shape (M,)."""
+    def __call__(
+        self,
+        carry: Carry,
+        x: jax.Array,
+        *,
+        context: jax.Array | None = None,
+        key: PRNGKeyArray | None = None,
+    ) -> tuple[Carry, jax.Array]:
+        """Takes x of shape (F,) and gives the next carry and z of shape (M,).
+
+        Args:
+            carry: what the step before gave.
+            x (array of shape (F,)): the input.
+            context (array of shape (C,)): the sample's context. A cell whose
+                ``context_size`` is 0 never gets one.
+            key: PRNG key of this step's chance; ``None`` for none. A cell without
+                chance may do without this argument unless :func:`tnqrnn.unroll` is
+                given a key.
+        """
+
+    def select(self, condition: jax.Array, new: Carry, old: Carry) -> Carry:
+        """``new`` where ``condition``, of shape (), is true, else ``old``.
+
+        A roll-out asks it after the last step of a sample that is shorter than its
+        batch.
+        """
+        return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
+
+    def check_context(self, context: Any, lead: tuple[int, ...]) -> None:
+        """Refuses a context that the cell cannot read, or a missing one.
+
+        Args:
+            context: an array of shape ``(*lead, C)`` or ``None``.
+            lead: ``(B,)`` of a batch, else ``()``.
+
+        Raises:
+            ValueError: another shape, or one too many or too few.
+        """
+        wanted = (*lead, self.context_size) if self.context_size else None
+        shape = None if context is None else np.shape(context)
+        if shape != wanted:
+            rule = f"of shape {wanted}" if wanted else "None"
+            raise ValueError(
+                f"context must be {rule} for a cell of context_size="
+                f"{self.context_size}, got {'None' if shape is None else shape}."
+            )
 
     @abc.abstractmethod
     def features(self, z: jax.Array) -> jax.Array:

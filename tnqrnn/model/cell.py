@@ -2,7 +2,7 @@
 
 ::
 
-    x_t ----> controller ----theta_t----> U(theta_t) |psi_{t-1}> = |psi_t>
+    x_t, c -> controller ----theta_t----> U(theta_t) |psi_{t-1}> = |psi_t>
                   ^                                                  |
                   +---- z_{t-1} <---- (one step later) ---- z_t = <P>_psi_t
 """
@@ -31,8 +31,6 @@ from tnqrnn.circuits import Ansatz, Observables, PauliString, parse_observables
 from tnqrnn.model.base import AbstractCell, with_fields
 from tnqrnn.model.controller import Controller, ControllerNetwork
 
-"""What a cell is made of besides its parameters."""
-
 
 class QRNNCarry(NamedTuple):
     """What goes from step to step: the quantum state and its readouts z, (M,)."""
@@ -44,9 +42,10 @@ class QRNNCarry(NamedTuple):
 class QRNNCell(AbstractCell):
     """One step of the quantum recurrence: ``cell(carry, x) -> (carry, z)``.
 
-    The controller turns ``[x_t; z_{t-1}]`` into the circuit's angles, the circuit moves
-    the state, and Pauli expectations of the new state, read without disturbing it, are
-    ``z_t``.
+    The controller turns ``[x_t; z_{t-1}; c]`` into the circuit's angles, the circuit
+    moves the state, and Pauli expectations of the new state, read without disturbing
+    it, are ``z_t``. The context ``c`` belongs to the sample and is the same at every
+    step.
 
     Args:
         input_size: F, length of x_t.
@@ -59,6 +58,7 @@ class QRNNCell(AbstractCell):
             starting at 1, and a number is itself. What a step returns is unscaled.
         feedback: whether the controller receives the last readouts, or x alone.
         backend: the representation of the state.
+        context_size: C, length of a context that every step reads; 0 for none.
         key: PRNG key of the initial weights.
 
     Raises:
@@ -81,6 +81,7 @@ class QRNNCell(AbstractCell):
     readout: str | float = eqx.field(static=True)
     feedback: bool = eqx.field(static=True)
     backend: AbstractBackend = eqx.field(static=True)
+    context_size: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -92,6 +93,7 @@ class QRNNCell(AbstractCell):
         readout: str | float = "unit",
         feedback: bool = True,
         backend: AbstractBackend | None = None,
+        context_size: int = 0,
         key: PRNGKeyArray,
     ) -> None:
         self.input_size = check_int("input_size", input_size, minimum=1)
@@ -112,14 +114,20 @@ class QRNNCell(AbstractCell):
         dtype = real_dtype(self.backend.dtype)
         n_observables = len(self.observables)
         self.gain = jnp.ones(n_observables, dtype) if readout == "learned" else None
+        self.context_size = check_int("context_size", context_size, minimum=0)
         self.network = ControllerNetwork(
             self.controller,
             self.input_size,
-            n_observables if feedback else 0,
+            (n_observables if feedback else 0) + self.context_size,
             ansatz.n_params,
             dtype=dtype,
             key=key,
         )
+
+    @property
+    def engine(self) -> AbstractBackend:
+        """What holds the state: ``backend``, resolved for the circuit's qubits."""
+        return self.backend.resolve(self.ansatz.n_qubits)
 
     @property
     def output_size(self) -> int:
@@ -127,11 +135,11 @@ class QRNNCell(AbstractCell):
 
     @property
     def gradients(self) -> tuple[str, ...]:
-        return self.backend.gradients
+        return self.engine.gradients
 
     @property
     def grows(self) -> bool:
-        return self.backend.grows
+        return self.engine.grows
 
     def init(self, state: State | None = None) -> QRNNCarry:
         """The state 0...0, or ``state``, and its readouts as the first z."""
@@ -139,25 +147,50 @@ class QRNNCell(AbstractCell):
             return QRNNCarry(state, self.read(state))
         # Behind the barrier XLA does not compute with a large state while it compiles,
         # which takes seconds. Readouts of 0...0 are 1 for Z alone, and 0.
-        state = jax.lax.optimization_barrier(self.backend.init(self.ansatz.n_qubits))
+        state = jax.lax.optimization_barrier(self.engine.init(self.ansatz.n_qubits))
         values = [all(axis == "Z" for _, axis in each) for each in self.observables]
         return QRNNCarry(state, jnp.array(values, real_dtype(self.backend.dtype)))
 
-    def __call__(self, carry: QRNNCarry, x: jax.Array) -> tuple[QRNNCarry, jax.Array]:
+    def __call__(
+        self,
+        carry: QRNNCarry,
+        x: jax.Array,
+        *,
+        context: jax.Array | None = None,
+        key: PRNGKeyArray | None = None,
+    ) -> tuple[QRNNCarry, jax.Array]:
         check_shape("x", x, (self.input_size,))
-        angles = self.angles(x, carry.readouts)
-        state = self.backend.evolve(self.ansatz, angles, carry.state)
+        self.check_context(context, ())
+        angles = self.angles(x, carry.readouts, context=context, key=key)
+        state = self.engine.evolve(self.ansatz, angles, carry.state)
         carry = QRNNCarry(state, self.read(state))
         return carry, carry.readouts
 
-    def angles(self, x: jax.Array, z: jax.Array) -> jax.Array:
-        """theta_t in radians, (P,), from x_t, (F,), and z_{t-1}, (M,)."""
-        x = jnp.asarray(x, real_dtype(self.backend.dtype))
-        return self.network(x, self.features(z) if self.feedback else z[:0])
+    def angles(
+        self,
+        x: jax.Array,
+        z: jax.Array,
+        *,
+        context: jax.Array | None = None,
+        key: PRNGKeyArray | None = None,
+    ) -> jax.Array:
+        """theta_t in radians, (P,), from x_t, (F,), z_{t-1}, (M,), and c, (C,)."""
+        dtype = real_dtype(self.backend.dtype)
+        x = jnp.asarray(x, dtype)
+        others = self.features(z) if self.feedback else z[:0]
+        if context is not None:
+            others = jnp.concatenate([others, jnp.asarray(context, dtype)])
+        return self.network(x, others, key=key)
+
+    def select(
+        self, condition: jax.Array, new: QRNNCarry, old: QRNNCarry
+    ) -> QRNNCarry:
+        state = self.engine.select(condition, new.state, old.state)
+        return QRNNCarry(state, jnp.where(condition, new.readouts, old.readouts))
 
     def read(self, state: State) -> jax.Array:
         """The readouts of a state, bare Pauli expectations, (M,)."""
-        return self.backend.expectation(self.observables, state)
+        return self.engine.expectation(self.observables, state)
 
     def features(self, z: jax.Array) -> jax.Array:
         if self.gain is not None:
@@ -167,7 +200,7 @@ class QRNNCell(AbstractCell):
         return z * self.readout if isinstance(self.readout, float) else z
 
     def truncation(self, carry: QRNNCarry) -> Truncation:
-        return self.backend.truncation(carry.state)
+        return self.engine.truncation(carry.state)
 
     def with_backend(self, backend: AbstractBackend) -> "QRNNCell":
         check_instance("backend", backend, AbstractBackend)

@@ -15,7 +15,7 @@ from tnqrnn.model.base import AbstractCell, parameter_dtype
 from tnqrnn.model.controller import Controller
 from tnqrnn.model.heads import AbstractSequenceModel
 from tnqrnn.model.kinds import NAME_FIELD, argument_for, arguments_of, name_of
-from tnqrnn.model.layout import layout
+from tnqrnn.layout import layout
 from tnqrnn.tasks import Task
 
 

@@ -1,72 +1,166 @@
-"""Models over any cell: one linear head on what the cell reads out."""
+"""Models over any cell: an embedding of token ids, the cell, and one linear head.
+
+::
+
+    ids (B, T) --embedding--> xs (B, T, F) --cell--> z (B, T, M) --head--> outputs
+    features (B, T, F) ---------^
+"""
 
 import abc
-from typing import Self
+from typing import Any, ClassVar, Self
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import PRNGKeyArray
 
 from tnqrnn.backends import AbstractBackend
-from tnqrnn.checks import check_choice, check_instance, check_int
-from tnqrnn.model.base import AbstractCell, parameter_dtype
-from tnqrnn.model.rnn import GRADIENTS, Rollout, unroll
+from tnqrnn.checks import check_bool, check_choice, check_instance, check_int
+from tnqrnn.model.base import AbstractCell, Carry, Rollout, parameter_dtype
+from tnqrnn.model.controller import check_dropout, dropped
+from tnqrnn.model.gradients import GRADIENTS
+from tnqrnn.model.gradients.base import before_end
+from tnqrnn.model.rnn import check_lengths, roll_out, start_of_batch, within_budget
+
+POOLS = ("last", "mean", "max")
 
 
 class AbstractSequenceModel(eqx.Module):
-    """A cell and a linear head; subclasses say which steps the head sees."""
+    """A cell with what comes before and after it; subclasses say what the head sees.
 
-    cell: AbstractCell
-    head: eqx.nn.Linear
-    n_classes: int = eqx.field(static=True)
-    gradient: str = eqx.field(static=True)
+    Attributes:
+        cell: quantum or classical.
+        embedding: a vector of length F for every token id; ``None`` if inputs are
+            features.
+        dropout: the share of values of embedded inputs and of the head's inputs that
+            are set to 0 where a call is given a key.
+        gradient: mode of :func:`tnqrnn.unroll` that the model uses.
+        learns: what the targets it can learn are, for messages.
+    """
 
-    def __init__(
-        self,
-        cell: AbstractCell,
-        n_classes: int,
-        *,
-        gradient: str = "auto",
-        key: PRNGKeyArray,
-    ) -> None:
-        self.cell = check_instance("cell", cell, AbstractCell)
-        self.gradient = check_choice("gradient", gradient, ("auto", *GRADIENTS))
-        self.n_classes = check_int("n_classes", n_classes, minimum=2)
-        dtype = parameter_dtype(cell)
-        self.head = eqx.nn.Linear(
-            cell.output_size, self.n_classes, dtype=dtype, key=key
-        )
+    cell: eqx.AbstractVar[AbstractCell]
+    embedding: eqx.AbstractVar[eqx.nn.Embedding | None]
+    dropout: eqx.AbstractVar[float]
+    gradient: eqx.AbstractVar[str]
+    learns: ClassVar[tuple[str, ...]]
 
-    def __call__(self, xs: ArrayLike, *, gradient: str | None = None) -> jax.Array:
-        """Logits for xs of shape (T, F) or (B, T, F); see :meth:`rollout`."""
-        return self.rollout(xs, gradient=gradient)[0]
+    def __call__(self, xs: ArrayLike, **options: Any) -> jax.Array:
+        """The outputs alone; takes what :meth:`rollout` takes."""
+        return self.rollout(xs, **options)[0]
 
     def rollout(
-        self, xs: ArrayLike, *, gradient: str | None = None
+        self,
+        xs: ArrayLike,
+        *,
+        lengths: ArrayLike | None = None,
+        carry: Carry | None = None,
+        context: Any = None,
+        key: PRNGKeyArray | None = None,
+        gradient: str | None = None,
     ) -> tuple[jax.Array, Rollout]:
-        """Logits, and the roll-out they come from.
+        """Outputs, and the roll-out they come from.
 
         Args:
-            xs (array of shape (T, F) or (B, T, F)): inputs.
+            xs (array of shape (T, F) or (B, T, F), or integers (T,) or (B, T)):
+                features, or token ids for a model with an embedding.
+            lengths (integers of shape () or (B,)): the steps of each sample.
+            carry: where to start; see :func:`tnqrnn.unroll`.
+            context: what every step reads beside x; see there.
+            key: PRNG key of dropout and all other chance; ``None`` for none.
             gradient: mode of :func:`tnqrnn.unroll`; ``None`` for the model's own.
 
         Raises:
-            ValueError: see :func:`tnqrnn.unroll`.
+            ValueError: token ids out of range; else see :func:`tnqrnn.unroll`.
         """
-        mode = self.gradient if gradient is None else gradient
-        rollout = unroll(self.cell, xs, gradient=mode)
-        return self.classify(rollout.readouts), rollout
+        self.check_inputs(xs, lengths)
+        outputs, rollout = self.run(
+            xs,
+            lengths=lengths,
+            carry=carry,
+            context=context,
+            key=key,
+            gradient=gradient,
+        )
+        return outputs, within_budget(self.cell, rollout)
+
+    def run(
+        self,
+        xs: ArrayLike,
+        *,
+        lengths: ArrayLike | None = None,
+        carry: Carry | None = None,
+        context: Any = None,
+        key: PRNGKeyArray | None = None,
+        gradient: str | None = None,
+    ) -> tuple[jax.Array, Rollout]:
+        """:meth:`rollout` without a look at ids and at what was lost, for training."""
+        keys = (None, None, None) if key is None else jax.random.split(key, 3)
+        features = self._features(xs, lengths, keys[0])
+        rollout = roll_out(
+            self.cell,
+            features,
+            lengths=lengths,
+            carry=carry,
+            context=context,
+            key=keys[1],
+            gradient=self.gradient if gradient is None else gradient,
+        )
+        seen = jnp.vectorize(self.cell.features, signature="(m)->(m)")(
+            self.pooled(rollout.readouts, lengths)
+        )
+        return self.outputs(dropped(seen, self.dropout, keys[2])), rollout
+
+    def _features(
+        self, xs: ArrayLike, lengths: ArrayLike | None, key: PRNGKeyArray | None
+    ) -> ArrayLike:
+        """What the cell receives, (T, F) or (B, T, F)."""
+        if self.embedding is None:
+            return xs
+        ids = jnp.asarray(xs)
+        if not jnp.issubdtype(ids.dtype, jnp.integer) or ids.ndim not in (1, 2):
+            raise ValueError(
+                "xs must be token ids, integers of shape (T,) or (B, T), for a model "
+                f"with an embedding, got {ids.dtype} values of shape {ids.shape}."
+            )
+        if lengths is not None:  # what stands in padding need not be an id
+            lengths = check_lengths(lengths, ids.shape[:-1], ids.shape[-1])
+            ids = jnp.where(before_end(lengths, ids.shape[-1]), ids, 0)
+        return dropped(self.embedding.weight[ids], self.dropout, key)
+
+    def check_inputs(self, xs: ArrayLike, lengths: ArrayLike | None = None) -> None:
+        """Refuses token ids that the embedding does not have, where they are known.
+
+        Raises:
+            ValueError: an id is negative or too large, or there is no embedding.
+        """
+        if self.embedding is None or isinstance(xs, jax.core.Tracer):
+            return
+        ids = np.asarray(xs)
+        if not np.issubdtype(ids.dtype, np.integer) or ids.size == 0:
+            return  # the call itself refuses these
+        if lengths is not None and not isinstance(lengths, jax.core.Tracer):
+            steps = np.arange(ids.shape[-1])
+            ids = ids[steps < np.expand_dims(np.asarray(lengths), -1)]
+        n_tokens = self.embedding.num_embeddings
+        if ids.size and (ids.min() < 0 or ids.max() >= n_tokens):
+            raise ValueError(
+                f"xs must be token ids in [0, {n_tokens}), got values from "
+                f"{ids.min()} to {ids.max()}."
+            )
+
+    def start(self, batch: int) -> Carry:
+        """The carry before the first step, for every sample of a batch."""
+        return start_of_batch(self.cell, batch)
 
     @abc.abstractmethod
-    def classify(self, readouts: jax.Array) -> jax.Array:
-        """Logits from readouts of shape (T, M) or (B, T, M)."""
+    def pooled(self, readouts: jax.Array, lengths: ArrayLike | None) -> jax.Array:
+        """What the head sees of the readouts, (..., T, M): some or all steps."""
 
-    def _logits(self, z: jax.Array) -> jax.Array:
-        """The head on what steps read out, (..., M) to (..., C)."""
-        one = lambda z: self.head(self.cell.features(z))  # noqa: E731
-        return jnp.vectorize(one, signature="(m)->(c)")(z)
+    @abc.abstractmethod
+    def outputs(self, seen: jax.Array) -> jax.Array:
+        """The head, on what it sees, (..., M)."""
 
     def with_backend(self, backend: AbstractBackend) -> Self:
         """The same parameters on another representation of the quantum state.
@@ -76,21 +170,76 @@ class AbstractSequenceModel(eqx.Module):
         """
         cell = self.cell.with_backend(backend)
         dtype = parameter_dtype(cell)
-        head = jax.tree.map(lambda leaf: leaf.astype(dtype), self.head)
-        return eqx.tree_at(lambda model: (model.cell, model.head), self, (cell, head))
+        cast = jax.tree.map(lambda leaf: leaf.astype(dtype), self)
+        return eqx.tree_at(lambda model: model.cell, cast, cell)
+
+
+def pool(readouts: jax.Array, lengths: ArrayLike | None, how: str) -> jax.Array:
+    """One vector of M readouts a sequence, from those of its steps.
+
+    Args:
+        readouts (array of shape (..., T, M)): after a sample's last step, those of it.
+        lengths (integers of shape (...)): steps that count; ``None`` when all do.
+        how: ``"last"``, ``"mean"`` or ``"max"``, over the steps that count.
+    """
+    if how == "last":  # a sample stands still after its last step
+        return readouts[..., -1, :]
+    if how == "max":  # so repeating it changes no maximum either
+        return readouts.max(axis=-2)
+    if lengths is None:
+        return readouts.mean(axis=-2)
+    weights = before_end(lengths, readouts.shape[-2]).astype(readouts.dtype)
+    weights = weights / weights.sum(axis=-1, keepdims=True)
+    return jnp.sum(readouts * weights[..., None], axis=-2)
+
+
+def linear(layer: eqx.nn.Linear, seen: jax.Array) -> jax.Array:
+    """A linear layer on the last axis, (..., M) to (..., C)."""
+    return jnp.vectorize(layer, signature="(m)->(c)")(seen)
+
+
+def _embedding(
+    cell: AbstractCell, sizes: tuple[int, int] | None, key: PRNGKeyArray
+) -> eqx.nn.Embedding | None:
+    """A vector for every token id, as long as the cell's input."""
+    if sizes is None:
+        return None
+    if not isinstance(sizes, tuple | list) or len(sizes) != 2:
+        raise ValueError(f"embedding must be (n_tokens, size) or None, got {sizes!r}.")
+    n_tokens = check_int("embedding: n_tokens", sizes[0], minimum=1)
+    size = check_int("embedding: size", sizes[1], minimum=1)
+    if size != cell.input_size:
+        raise ValueError(
+            f"embedding must be of the cell's input_size = {cell.input_size}, "
+            f"got size {size}."
+        )
+    dtype = parameter_dtype(cell)
+    return eqx.nn.Embedding(n_tokens, size, dtype=dtype, key=jax.random.fold_in(key, 1))
+
+
+def _head(cell: AbstractCell, n_outputs: int, key: PRNGKeyArray) -> eqx.nn.Linear:
+    dtype = parameter_dtype(cell)
+    return eqx.nn.Linear(cell.output_size, n_outputs, dtype=dtype, key=key)
 
 
 class SequenceClassifier(AbstractSequenceModel):
-    """Classifies a sequence from the last step's readouts.
+    """Classifies a sequence from its readouts.
 
     Args:
         cell: quantum or classical.
         n_classes: C >= 2.
+        embedding: ``(n_tokens, F)`` for token ids as inputs, F the cell's
+            ``input_size``; ``None`` for features.
+        pool: which readouts the head sees: ``"last"``, of each sample's own last step,
+            or the ``"mean"`` or ``"max"`` over its steps.
+        dropout: the share of values of embedded inputs and of the head's inputs that
+            training sets to 0, in [0, 1).
         gradient: mode of :func:`tnqrnn.unroll` that the model uses, in training too.
-        key: PRNG key of the head's initial weights.
+        key: PRNG key of the initial weights of head and embedding.
 
     Raises:
-        ValueError: ``n_classes`` below 2, or an unknown gradient mode.
+        ValueError: ``n_classes`` below 2, an embedding of another size, a number out of
+            range, or an unknown pool or gradient mode.
 
     >>> import jax, jax.numpy as jnp
     >>> import tnqrnn as tq
@@ -101,18 +250,209 @@ class SequenceClassifier(AbstractSequenceModel):
     (5, 10)
     """
 
-    __init__ = AbstractSequenceModel.__init__  # or type checkers see a dataclass's
+    cell: AbstractCell
+    embedding: eqx.nn.Embedding | None
+    head: eqx.nn.Linear
+    n_classes: int = eqx.field(static=True)
+    pool: str = eqx.field(static=True)
+    dropout: float = eqx.field(static=True)
+    gradient: str = eqx.field(static=True)
+    learns: ClassVar[tuple[str, ...]] = ("classify",)
 
-    def classify(self, readouts: jax.Array) -> jax.Array:
-        """Logits of shape (C,) or (B, C) from readouts (T, M) or (B, T, M)."""
-        return self._logits(readouts[..., -1, :])
+    def __init__(
+        self,
+        cell: AbstractCell,
+        n_classes: int,
+        *,
+        embedding: tuple[int, int] | None = None,
+        pool: str = "last",
+        dropout: float = 0.0,
+        gradient: str = "auto",
+        key: PRNGKeyArray,
+    ) -> None:
+        self.cell = check_instance("cell", cell, AbstractCell)
+        self.n_classes = check_int("n_classes", n_classes, minimum=2)
+        self.embedding = _embedding(cell, embedding, key)
+        self.pool = check_choice("pool", pool, POOLS)
+        self.dropout = check_dropout(dropout)
+        self.gradient = check_choice("gradient", gradient, ("auto", *GRADIENTS))
+        self.head = _head(cell, self.n_classes, key)
+
+    def pooled(self, readouts: jax.Array, lengths: ArrayLike | None) -> jax.Array:
+        """One vector a sequence, (M,) or (B, M)."""
+        return pool(readouts, lengths, self.pool)
+
+    def outputs(self, seen: jax.Array) -> jax.Array:
+        """Logits of shape (C,) or (B, C)."""
+        return linear(self.head, seen)
 
 
 class SequenceLabeler(AbstractSequenceModel):
-    """Gives logits at every step; arguments as :class:`SequenceClassifier`."""
+    """Gives logits at every step, (T, C) or (B, T, C).
 
-    __init__ = AbstractSequenceModel.__init__
+    Arguments as those of :class:`SequenceClassifier`, but for ``pool``.
+    """
 
-    def classify(self, readouts: jax.Array) -> jax.Array:
-        """Logits of shape (T, C) or (B, T, C) from readouts (T, M) or (B, T, M)."""
-        return self._logits(readouts)
+    cell: AbstractCell
+    embedding: eqx.nn.Embedding | None
+    head: eqx.nn.Linear
+    n_classes: int = eqx.field(static=True)
+    dropout: float = eqx.field(static=True)
+    gradient: str = eqx.field(static=True)
+    learns: ClassVar[tuple[str, ...]] = ("label",)
+
+    def __init__(
+        self,
+        cell: AbstractCell,
+        n_classes: int,
+        *,
+        embedding: tuple[int, int] | None = None,
+        dropout: float = 0.0,
+        gradient: str = "auto",
+        key: PRNGKeyArray,
+    ) -> None:
+        self.cell = check_instance("cell", cell, AbstractCell)
+        self.n_classes = check_int("n_classes", n_classes, minimum=2)
+        self.embedding = _embedding(cell, embedding, key)
+        self.dropout = check_dropout(dropout)
+        self.gradient = check_choice("gradient", gradient, ("auto", *GRADIENTS))
+        self.head = _head(cell, self.n_classes, key)
+
+    def pooled(self, readouts: jax.Array, lengths: ArrayLike | None) -> jax.Array:
+        """All steps."""
+        return readouts
+
+    def outputs(self, seen: jax.Array) -> jax.Array:
+        """Logits of shape (T, C) or (B, T, C)."""
+        return linear(self.head, seen)
+
+
+class SequenceRegressor(AbstractSequenceModel):
+    """Predicts numbers, a few a sequence or a few at every step.
+
+    Args:
+        cell: quantum or classical.
+        n_outputs: K >= 1, numbers a prediction.
+        embedding: see :class:`SequenceClassifier`.
+        pool: ``"last"``, ``"mean"`` or ``"max"`` for one prediction a sequence, outputs
+            (K,) or (B, K); ``None`` for one at every step, (T, K) or (B, T, K).
+        dropout: see there.
+        gradient: see there.
+        key: see there.
+
+    Raises:
+        ValueError: ``n_outputs`` below 1, or as there.
+
+    >>> import tnqrnn as tq
+    >>> cell = tq.QRNNCell(1, tq.hardware_efficient(2), key=jax.random.key(0))
+    >>> model = tq.SequenceRegressor(cell, 1, pool=None, key=jax.random.key(1))
+    >>> model(jnp.ones((5, 8, 1))).shape
+    (5, 8, 1)
+    """
+
+    cell: AbstractCell
+    embedding: eqx.nn.Embedding | None
+    head: eqx.nn.Linear
+    n_outputs: int = eqx.field(static=True)
+    pool: str | None = eqx.field(static=True)
+    dropout: float = eqx.field(static=True)
+    gradient: str = eqx.field(static=True)
+    learns: ClassVar[tuple[str, ...]] = ("regress",)
+
+    def __init__(
+        self,
+        cell: AbstractCell,
+        n_outputs: int,
+        *,
+        embedding: tuple[int, int] | None = None,
+        pool: str | None = "last",
+        dropout: float = 0.0,
+        gradient: str = "auto",
+        key: PRNGKeyArray,
+    ) -> None:
+        self.cell = check_instance("cell", cell, AbstractCell)
+        self.n_outputs = check_int("n_outputs", n_outputs, minimum=1)
+        self.embedding = _embedding(cell, embedding, key)
+        self.pool = None if pool is None else check_choice("pool", pool, POOLS)
+        self.dropout = check_dropout(dropout)
+        self.gradient = check_choice("gradient", gradient, ("auto", *GRADIENTS))
+        self.head = _head(cell, self.n_outputs, key)
+
+    def pooled(self, readouts: jax.Array, lengths: ArrayLike | None) -> jax.Array:
+        """One vector a sequence, or all steps."""
+        return readouts if self.pool is None else pool(readouts, lengths, self.pool)
+
+    def outputs(self, seen: jax.Array) -> jax.Array:
+        """Predictions, (..., K)."""
+        return linear(self.head, seen)
+
+
+class LanguageModel(AbstractSequenceModel):
+    """A distribution over the next token at every step, as logits.
+
+    Args:
+        cell: quantum or classical; its ``input_size`` is the length of a token's
+            vector.
+        n_tokens: size of the vocabulary, at least 2.
+        tied: whether the head's weights are the embedding's: a linear map takes M
+            readouts to vectors of tokens, and the logit of a token is its vector's
+            product with that, and a bias. Fewer parameters for a large vocabulary.
+        dropout: see :class:`SequenceClassifier`.
+        gradient: see there.
+        key: see there.
+
+    Raises:
+        ValueError: ``n_tokens`` below 2, or as there.
+
+    >>> import tnqrnn as tq
+    >>> cell = tq.QRNNCell(6, tq.hardware_efficient(3), key=jax.random.key(0))
+    >>> model = tq.LanguageModel(cell, 50, key=jax.random.key(1))
+    >>> model(jnp.zeros((2, 7), int)).shape
+    (2, 7, 50)
+    """
+
+    cell: AbstractCell
+    embedding: eqx.nn.Embedding
+    head: eqx.nn.Linear
+    bias: jax.Array | None
+    n_tokens: int = eqx.field(static=True)
+    tied: bool = eqx.field(static=True)
+    dropout: float = eqx.field(static=True)
+    gradient: str = eqx.field(static=True)
+    learns: ClassVar[tuple[str, ...]] = ("language", "label")
+
+    def __init__(
+        self,
+        cell: AbstractCell,
+        n_tokens: int,
+        *,
+        tied: bool = False,
+        dropout: float = 0.0,
+        gradient: str = "auto",
+        key: PRNGKeyArray,
+    ) -> None:
+        self.cell = check_instance("cell", cell, AbstractCell)
+        self.n_tokens = check_int("n_tokens", n_tokens, minimum=2)
+        self.tied = check_bool("tied", tied)
+        embedding = _embedding(cell, (self.n_tokens, cell.input_size), key)
+        assert embedding is not None  # sizes were given
+        self.embedding = embedding
+        self.dropout = check_dropout(dropout)
+        self.gradient = check_choice("gradient", gradient, ("auto", *GRADIENTS))
+        n_outputs = cell.input_size if self.tied else self.n_tokens
+        self.head = _head(cell, n_outputs, key)
+        dtype = parameter_dtype(cell)
+        self.bias = jnp.zeros(self.n_tokens, dtype) if self.tied else None
+
+    def pooled(self, readouts: jax.Array, lengths: ArrayLike | None) -> jax.Array:
+        """All steps."""
+        return readouts
+
+    def outputs(self, seen: jax.Array) -> jax.Array:
+        """Logits of shape (T, n_tokens) or (B, T, n_tokens)."""
+        logits = linear(self.head, seen)
+        if self.bias is None:
+            return logits
+        return jnp.matmul(logits, self.embedding.weight.T) + self.bias.reshape(
+            *[1] * (logits.ndim - 1), -1
+        )

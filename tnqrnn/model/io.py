@@ -27,7 +27,7 @@ from tnqrnn.model.build import build
 from tnqrnn.model.describe import describe
 from tnqrnn.model.format_1 import FORMAT_1, names_of_format_1, to_description
 from tnqrnn.model.kinds import BACKENDS, is_described
-from tnqrnn.model.layout import difference, layout
+from tnqrnn.layout import difference, layout
 from tnqrnn.records import write_atomic
 
 FORMAT = "tnqrnn model 2"

@@ -1,42 +1,33 @@
 """Studies: runs over named axes, kept one by one, then tables, figures, a report.
 
-    Study(axes, run) ── execute ──> records/*.json ── dataset ──> xarray.Dataset
-                                                                    │
-                     report.html <── write_report <── summary_table, plot_*
-
-The drawing half loads matplotlib and xarray, so it is imported on first use.
+Study(axes, run) ── execute ──> records/*.json ── dataset ──> xarray.Dataset
+│
+report.html <── write_report <── summary_table, plot_*
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
-from tnqrnn.study.execution import usable_cores, use_one_thread
+from tnqrnn.records import usable_cores
+from tnqrnn.study.dataset import save_dataset, to_dataset
+from tnqrnn.study.execution import use_one_thread
+from tnqrnn.study.figures import (
+    Chart,
+    Groups,
+    interval_words,
+    plot_against_axis,
+    plot_against_index,
+)
 from tnqrnn.study.points import grid_points, replaced
+from tnqrnn.study.report import publish, write_report
 from tnqrnn.study.representations import max_bond, representation_label
+from tnqrnn.study.scatter import plot_points
+from tnqrnn.study.statistics import Interval, log_slope, mean_interval
 from tnqrnn.study.study import Outcome, Study
-
-if TYPE_CHECKING:
-    from tnqrnn.study.dataset import save_dataset, to_dataset
-    from tnqrnn.study.figures import (
-        Chart,
-        Groups,
-        interval_words,
-        plot_against_axis,
-        plot_against_index,
-    )
-    from tnqrnn.study.overlays import Curve, Mark
-    from tnqrnn.study.report import publish, write_report
-    from tnqrnn.study.scatter import plot_points
-    from tnqrnn.study.statistics import Interval, log_slope, mean_interval
-    from tnqrnn.study.tables import Column, Table, summary_table
+from tnqrnn.study.tables import Column, Table, summary_table
 
 __all__ = [
     "Chart",
     "Column",
-    "Curve",
     "Groups",
     "Interval",
-    "Mark",
     "Outcome",
     "Study",
     "Table",
@@ -58,26 +49,3 @@ __all__ = [
     "use_one_thread",
     "write_report",
 ]
-
-_LATER = {
-    "dataset": ("save_dataset", "to_dataset"),
-    "figures": (
-        "Chart",
-        "Groups",
-        "interval_words",
-        "plot_against_axis",
-        "plot_against_index",
-    ),
-    "overlays": ("Curve", "Mark"),
-    "report": ("publish", "write_report"),
-    "scatter": ("plot_points",),
-    "statistics": ("Interval", "log_slope", "mean_interval"),
-    "tables": ("Column", "Table", "summary_table"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    for module, names in _LATER.items():
-        if name in names:
-            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,9 +9,8 @@ import xarray as xr
 
 from tnqrnn.checks import check_choice
 from tnqrnn.records import write_atomic
+from tnqrnn.study.execution import MEASURED
 from tnqrnn.study.points import Point, Scalar, axis_values
-
-_MEASURED = {"wall_seconds": "s", "peak_memory_bytes": "bytes"}
 
 
 def to_dataset(
@@ -38,9 +37,9 @@ def to_dataset(
         Float variables, or integer ones where every run gave an integer.
 
     Raises:
-        ValueError: a metric has the name of an axis, another number of dimensions
-            than in other runs or than ``dims`` says, or more entries along a dimension
-            than ``coords`` has.
+        ValueError: a metric has the name of an axis or of what is added, another number
+            of dimensions than in other runs or than ``dims`` says, or more entries
+            along a dimension than ``coords`` has.
     """
     values = axis_values(points)
     axes = list(values)
@@ -61,7 +60,7 @@ def to_dataset(
         whole = all(row[name].dtype.kind in "biu" for row in rows if name in row)
         if whole and not np.isnan(filled).any():
             filled = filled.astype(np.int64)
-        attributes = {"units": _MEASURED[name]} if name in _MEASURED else {}
+        attributes = {"units": MEASURED[name]} if name in MEASURED else {}
         variables[name] = (axes + list(extra), filled, attributes)
     return xr.Dataset(variables, coords=values | coords)
 
@@ -88,10 +87,12 @@ def save_dataset(dataset: xr.Dataset, path: str | Path) -> None:
 
 
 def _row(record: Mapping[str, Any], axes: Sequence[str]) -> dict[str, np.ndarray]:
-    metrics = record["metrics"] | {name: record[name] for name in _MEASURED}
-    for name in metrics:
+    for name in record["metrics"]:
         if name in axes:
             raise ValueError(f"metrics must differ from the axes {axes}, got {name!r}.")
+        if name in MEASURED:
+            raise ValueError(f"metrics must differ from {[*MEASURED]}, got {name!r}.")
+    metrics = record["metrics"] | {name: record[name] for name in MEASURED}
     return {name: np.asarray(value) for name, value in metrics.items()}
 
 

@@ -1,16 +1,6 @@
 """How far gradients and states are apart, exact also where that is tiny."""
 
-from typing import Any
-
-import equinox as eqx
-import jax
 import numpy as np
-
-
-def flat(tree: Any) -> np.ndarray:
-    """The float arrays of a pytree as one vector, in their order."""
-    leaves = jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))
-    return np.concatenate([np.ravel(leaf) for leaf in leaves])
 
 
 def relative_error(a: np.ndarray, exact: np.ndarray) -> np.ndarray:

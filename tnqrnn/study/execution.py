@@ -22,7 +22,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import threadpoolctl
@@ -39,6 +39,9 @@ _ONE_THREAD = {
 }
 _XLA_ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 
+MEASURED = {"wall_seconds": "s", "peak_memory_bytes": "bytes"}
+"""What every record has beside its metrics, with units."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Job:
@@ -49,12 +52,14 @@ class Job:
         settings: the study's settings, passed on as they are.
         header: entries copied into each record (schema, study, settings).
         directory: the study's directory.
+        reserved: names that no metric may have: those of axes and dimensions.
     """
 
     run: Callable[[Point, Any], Mapping[str, Any]]
     settings: Any
     header: Mapping[str, Any]
     directory: Path
+    reserved: frozenset[str] = frozenset()
 
     def record_path(self, point: Point) -> Path:
         """Where the result of a point is kept."""
@@ -63,13 +68,6 @@ class Job:
     def failure_path(self, point: Point) -> Path:
         """Where the traceback of a failed point is kept."""
         return self.directory / "failures" / f"{point_key(point)}.json"
-
-
-def usable_cores() -> int:
-    """The number of cores this process may use, a good number of workers."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def use_one_thread() -> None:
@@ -92,7 +90,9 @@ def perform(job: Job, point: Point) -> str | None:
     _reset_peak_memory()
     start = time.perf_counter()
     try:
-        metrics = _plain_metrics(job.run(dict(point), job.settings))
+        with _exits_raised():
+            returned = job.run(dict(point), job.settings)
+        metrics = _plain_metrics(returned, job.reserved)
         record = {
             **job.header,
             "point": point,
@@ -102,7 +102,9 @@ def perform(job: Job, point: Point) -> str | None:
             "provenance": provenance(),
         }
         write_json(job.record_path(point), record)
-    except Exception:  # whatever a run raises is its result; Ctrl-C passes
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # whatever a run raises is its result, SystemExit included
         return _fail(job, point, traceback.format_exc())
     return None
 
@@ -154,7 +156,9 @@ def _end_with_parent() -> None:
 
 
 def _outcome(job: Job, point: Point, exit_code: int) -> str | None:
-    if exit_code == 0:
+    # A run writes its record as its last act, so the record decides: a run may end the
+    # process with code 0 before, or its process may crash after.
+    if job.record_path(point).exists():
         return None
     try:
         if job.failure_path(point).exists():
@@ -174,7 +178,9 @@ def _fail(job: Job, point: Point, text: str) -> str:
     return text
 
 
-def _plain_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
+def _plain_metrics(
+    metrics: Mapping[str, Any], reserved: frozenset[str]
+) -> dict[str, Any]:
     """Numbers and nested lists of numbers in place of NumPy and JAX values."""
     if not isinstance(metrics, Mapping) or not metrics:
         raise TypeError(f"run must return a mapping of metrics, got {metrics!r}.")
@@ -187,7 +193,26 @@ def _plain_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
                 f"got {value!r}."
             )
         plain[name] = array.tolist()
+    _check_names(plain, reserved)
     return plain
+
+
+def _check_names(metrics: Mapping[str, Any], reserved: frozenset[str]) -> None:
+    """Refuses names that a dataset or its file could not keep beside the others."""
+    # The dimensions of an array are called <metric>_0 and so on unless they are named.
+    own = {f"{name}_{k}" for name in metrics for k in range(np.ndim(metrics[name]))}
+    taken = reserved | own | MEASURED.keys()
+    for name in metrics:
+        if not name or "/" in name or name == ".":
+            raise ValueError(
+                "metrics must have names that files can hold, not empty and without "
+                f"'/', got {name!r}."
+            )
+        if name in taken:
+            raise ValueError(
+                f"metrics must differ from {sorted(taken)}, which have a meaning "
+                f"already, got {name!r}."
+            )
 
 
 def _one_thread() -> dict[str, str]:
@@ -195,6 +220,26 @@ def _one_thread() -> dict[str, str]:
     if "xla_cpu_multi_thread_eigen" not in flags:
         flags = f"{flags} {_XLA_ONE_THREAD}".strip()
     return {**_ONE_THREAD, "XLA_FLAGS": flags}
+
+
+@contextlib.contextmanager
+def _exits_raised() -> Iterator[None]:
+    """Makes ``os._exit`` raise SystemExit as ``sys.exit`` does: it would end the study.
+
+    Processes that are forked inside the block it ends, as ever.
+    """
+    leave, process = os._exit, os.getpid()
+
+    def raise_or_leave(status: int) -> NoReturn:
+        if os.getpid() != process:
+            leave(status)
+        raise SystemExit(f"os._exit({status})")
+
+    os._exit = raise_or_leave
+    try:
+        yield
+    finally:
+        os._exit = leave
 
 
 @contextlib.contextmanager

@@ -19,7 +19,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from tnqrnn.records import write_atomic
-from tnqrnn.study.overlays import Curve, Mark, draw_overlays
 from tnqrnn.study.statistics import mean_interval
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -120,8 +119,6 @@ def plot_against_axis(
     log: bool = False,
     log_x: bool = False,
     limits: Limits = (None, None),
-    curves: Mapping[Any, Curve] | None = None,
-    marks: Sequence[Mark] = (),
     panels: str | None = None,
     panel_title: str = "{value}",
 ) -> Chart:
@@ -142,9 +139,6 @@ def plot_against_axis(
         log_x: logarithmic horizontal axis, for values above 0.
         limits: bounds that the quantity cannot cross, positive if ``log``; no interval
             is drawn beyond.
-        curves: drawn for groups in place of the line that joins their means.
-        marks: points of interest; like curves, in the units of ``x`` and ``metric``
-            and the same in every panel.
         panels: a dimension that makes small multiples; ``None`` for one panel.
         panel_title: format with ``{value}``.
 
@@ -158,7 +152,6 @@ def plot_against_axis(
         ticks = dataset[x].values.astype(float)
         place = np.log2 if log_x else np.asarray
         positions = place(ticks)
-        curves = curves or {}
         gap = (
             float(np.min(np.diff(np.unique(positions)))) if len(positions) > 1 else 1.0
         )
@@ -169,11 +162,7 @@ def plot_against_axis(
                     part[metric].sel({groups.dim: value}).transpose(x, over) * scale
                 )
                 at = positions + step * (index - (len(shown) - 1) / 2)
-                joined = value not in curves
-                _draw_runs(
-                    axes, at, values, over, groups, value, log, limits, step, joined
-                )
-            draw_overlays(axes, curves, marks, groups, place, scale)
+                _draw_runs(axes, at, values, over, groups, value, log, limits, step)
             axes.set_xticks(positions, [f"{v:g}" for v in ticks])
         drawn = dataset[metric].sel({groups.dim: shown}) * scale
         _frame(parts[0][0], drawn, log, limits)
@@ -313,7 +302,6 @@ def _draw_runs(
     log: bool,
     limits: Limits,
     step: float,
-    joined: bool,
 ) -> None:
     style = groups.style(value)
     mean, low, high, _ = mean_interval(values, over, log=log)
@@ -321,7 +309,6 @@ def _draw_runs(
     beside = np.repeat(at[:, None] + 0.25 * step, values.sizes[over], axis=1)
     axes.scatter(beside, values, s=8, color=style["color"], alpha=0.6, linewidths=0)
     here = mean.notnull().values
-    style = style if joined else style | {"linestyle": ""}
     axes.plot(
         at[here], mean.values[here], ms=5, lw=1.4, label=groups.labels[value], **style
     )

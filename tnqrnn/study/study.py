@@ -48,7 +48,10 @@ class Study:
         axes: values for each axis name, or several such grids over the same names
             whose union is the study (`grid_points`). Strings, numbers, bools.
         run: ``run(point, settings)`` returns the metrics of a point: real numbers or
-            arrays of them. A function of a module if it is to run in other processes.
+            arrays of them. Their names differ from those of axes and dimensions and
+            from ``wall_seconds`` and ``peak_memory_bytes``, and have no ``/``. A run
+            that returns others fails, and so does one that ends its process. A function
+            of a module if it is to run in other processes.
         settings: a frozen dataclass, what all points share. A field declared with
             ``field(metadata={"identity": False})`` does not change results (where data
             lie, say) and may differ between calls.
@@ -189,7 +192,9 @@ class Study:
             write_json(path, self.configuration)
         for name in ("records", "failures"):
             (directory / name).mkdir(exist_ok=True)
-        return Job(self.run, self.settings, self.configuration, directory)
+        header = self.configuration
+        reserved = frozenset(header["axes"]).union(self.coords, *self.dims.values())
+        return Job(self.run, self.settings, header, directory, reserved)
 
     def _read(self, path: Path, point: Point) -> dict[str, Any]:
         advice = "delete the file to run its point again"

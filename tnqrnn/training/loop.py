@@ -1,11 +1,12 @@
-"""Training: epochs, validation, the choice of the best model, resuming."""
+"""Training: epochs of steps, validation, the choice of the best model, resuming."""
 
-import functools
-import math
 import os
 import statistics
+import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import equinox as eqx
@@ -13,32 +14,51 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
-from tnqrnn.backends.budget import named_truncation_errors
-from tnqrnn.checks import check_choice, check_instance, check_int, check_number
+from tnqrnn.checks import check_bool, check_instance, check_int, check_number
 from tnqrnn.tasks import Task
-from tnqrnn.training.batches import Batch, Model, shuffled_rows
-from tnqrnn.training.checkpoint import Checkpoint, CheckpointFolder, describe
+from tnqrnn.training.callbacks import (
+    Callback,
+    Logger,
+    LoggerError,
+    Progress,
+    check_callbacks,
+    check_loggers,
+    wants_to_stop,
+)
+from tnqrnn.training.checkpoint import Checkpoint, CheckpointFolder
+from tnqrnn.training.chunks import Interrupts, compiled, deferred_interrupts, in_chunks
+from tnqrnn.training.evaluation import Scoring, check_budget, check_fit, first_carry
 from tnqrnn.training.history import (
-    QUANTITIES,
     History,
     best_epoch,
     epochs_without_gain,
     extended,
     refuse_non_finite,
+    refuse_non_finite_score,
 )
+from tnqrnn.training.identity import array_digest, identity
 from tnqrnn.training.programs import (
+    Model,
+    Running,
     Steps,
-    mean_scores,
     promotion_as_usual,
-    score,
-    score_arguments,
-    train_epoch,
+    train_steps,
+)
+from tnqrnn.training.update_limit import UPDATE_LIMIT
+from tnqrnn.training.schedules import (
+    LEARNING_RATE,
+    Schedule,
+    adam,
+    behaviour,
+    check_rates,
+    rates,
+    with_extra_arguments,
 )
 
-_LEARNING_RATE, _SCHEDULE = 3e-3, "cosine"
-_LEAST_CLIP_NORM = 1e-30  # 0 would stop all learning, silently
+_LEAST_NORM = 1e-30  # 0 would stop all learning, silently
+_SECONDS_A_CHECKPOINT = 5.0
 
 
 @dataclass(frozen=True)
@@ -46,15 +66,16 @@ class FitResult:
     """What :func:`fit` returns.
 
     Attributes:
-        model: the model after ``best_epoch``.
-        last: the model after the last epoch.
+        model: the model after ``best_epoch``; the one given, if no epoch has ended.
+        last: the model after the last step.
         history: one list a quantity with one float an epoch: ``train_loss`` (mean over
-            the epoch's steps, nats), ``valid_loss``, ``valid_accuracy`` (after the
-            epoch), ``gradient_norm_mean`` and ``gradient_norm_max`` (global norms over
-            the epoch's steps, before clipping), ``seconds`` (the epoch's steps alone,
+            the epoch's steps), ``valid_loss`` and the other scores of the task on the
+            validation split after the epoch, ``valid_accuracy``, say,
+            ``gradient_norm_mean`` and ``gradient_norm_max`` (global norms over the
+            epoch's steps, before clipping), ``seconds`` (the epoch's steps alone,
             without compilation and validation).
-        best_epoch: the epoch, counted from 1, with the highest validation accuracy, of
-            equal ones the latest.
+        best_epoch: the epoch, counted from 1, with the best validation score, of equal
+            ones the latest; 0 if no epoch has ended.
         seconds_per_step: median over epochs of ``seconds`` per step.
         compile_seconds: what tracing and compiling took in this call; near 0 when an
             earlier call left the programs behind.
@@ -68,267 +89,459 @@ class FitResult:
     compile_seconds: float
 
 
+class TrainingInterrupted(KeyboardInterrupt):
+    """Ctrl-C ended :func:`fit`; the message says what is kept and how to go on.
+
+    Attributes:
+        result: the run so far as a :class:`FitResult`.
+    """
+
+    def __init__(self, message: str, result: FitResult) -> None:
+        super().__init__(message)
+        self.result = result
+
+
 def fit(
     model: Model,
     task: Task,
     *,
     epochs: int = 40,
     batch_size: int = 64,
-    learning_rate: float = _LEARNING_RATE,
-    schedule: str = _SCHEDULE,
+    learning_rate: float | None = None,
+    schedule: Schedule = None,
     warmup_epochs: int = 0,
     clip_norm: float | None = 1.0,
+    update_limit: float | str | None = "auto",
     optimizer: optax.GradientTransformation | None = None,
     seed: int = 0,
     directory: str | os.PathLike | None = None,
     resume: bool = True,
     progress: bool = True,
     patience: int | None = None,
+    callbacks: Sequence[Callback] = (),
+    loggers: Sequence[Logger] = (),
 ) -> FitResult:
     """Trains a model, and chooses its best epoch by validation alone.
 
-    An epoch's steps are one compiled program; their batches come from ``seed`` and the
-    number of the epoch. With a ``directory`` the run is written there after every epoch
-    (``last.ckpt``, ``best.ckpt``), and the same call goes on from the last finished
-    epoch with the bits of a run that was never stopped. The test split is not used.
+    What a batch, the loss and the scores are, the task's objective says
+    (:mod:`tnqrnn.tasks.objectives`). Batches and chance come from ``seed`` and the
+    number of the epoch and the step. With a ``directory`` the run is written there
+    (``last.ckpt``, ``best.ckpt``) about every five seconds and after every epoch, and
+    the same call goes on from there with the bits of a run that was never stopped. The
+    test split is not used.
 
     Args:
-        model: an equinox module whose inexact array leaves are trained; (B, T, F)
-            inputs to (B, C) logits for a task of kind ``classify``, to (B, T, C) for
-            ``label``.
+        model: one of the library's, or an equinox module that maps (B, T, F) inputs to
+            (B, C) logits for a task of kind ``classify``, to (B, T, C) for ``label``,
+            to the targets' shape for ``regress``. Its inexact array leaves are trained.
         task: the data.
         epochs: passes over the training samples.
         batch_size: B, at most the number of training samples. The remainder that fills
-            no batch is left out, other samples in every epoch.
-        learning_rate: r_0 of Adam [kingma2015], at the first step after the warm-up.
+            no batch is left out, other samples in every epoch. A stream is cut into so
+            many rows.
+        learning_rate: r_0, at the first step after the warm-up; ``None`` is 3e-3 for
+            Adam [kingma2015], and 1 for an own optimizer, whose updates it multiplies.
         schedule: ``"cosine"``, r_k = r_0 (1 + cos(pi k / K)) / 2 at step k of K after
-            the warm-up [loshchilov2017], or ``"constant"``.
+            the warm-up [loshchilov2017], ``"constant"``, or an optax schedule, a
+            function of the step. ``None`` is cosine for Adam and constant for an own
+            optimizer.
         warmup_epochs: the rate rises linearly from 0 to r_0 over the steps of these
-            epochs. Large rates from the first step on leave some seeds untrained.
+            epochs.
         clip_norm: the gradient is shortened to this global norm if it is longer;
             ``None`` for never.
-        optimizer: an optax transformation in place of Adam, with its own learning rate
-            and schedule; it gets the clipped gradient.
-        seed: of the batches. The model brings its own starting parameters.
+        update_limit: rho; an update of an array of weights w is shortened to the
+            root mean square rho max(rms(w), 0.02) if it is longer. Adam moves every
+            weight by about the rate, however small the weight is, which some runs do
+            not survive (docs/sharp_bits.md). ``"auto"`` is 0.02 for Adam and ``None``,
+            no limit, for an own optimizer.
+        optimizer: an optax transformation in place of Adam; it gets the clipped
+            gradient, and what it returns is multiplied by the schedule.
+        seed: of batches and dropout. The model brings its own starting parameters.
         directory: where checkpoints go, made if missing; ``None`` for no checkpoints.
         resume: go on from the checkpoints in ``directory``. With ``False`` the run
             starts anew and replaces them.
-        progress: show a progress bar on standard error.
-        patience: stop after this many epochs without a higher validation accuracy;
+        progress: show a progress bar on standard error, or in a notebook.
+        patience: stop after this many epochs without a better validation score;
             ``None`` for never.
+        callbacks: functions of one :class:`tnqrnn.training.Progress`, called about once
+            a second and after every epoch; one that returns ``True`` ends the run.
+        loggers: objects with the methods ``start``, ``log`` and ``finish``, see
+            :class:`tnqrnn.training.Logger`.
 
     Raises:
-        ValueError: an argument outside its range, or logits that do not fit the
-            targets.
+        ValueError: an argument outside its range, or a model that does not fit the
+            task.
         RecordError: a ValueError that names the file: a checkpoint that is corrupt or
-            of another configuration. The configuration is the model with its starting
-            parameters, the data, and all arguments but ``directory``, ``resume``,
-            ``progress``, ``patience`` and, unless the schedule is cosine, ``epochs``.
-            Of an own optimizer only the layout of its state is known.
-        NonFiniteError: NaN or infinity in a loss or gradient. The checkpoints are those
-            of the last good epoch.
+            of another run. A run is its model with its starting parameters, the data,
+            and all arguments but ``directory``, ``resume``, ``progress``, ``patience``,
+            ``callbacks``, ``loggers`` and, if the rate is constant, ``epochs``.
+        NonFiniteError: NaN or infinity in a loss or gradient. The checkpoints are from
+            before it.
+        TruncationError: a backend with ``on_truncation="raise"`` lost too much.
+        LoggerError: a logger raised; what was trained is in the checkpoints.
+        TrainingInterrupted: a KeyboardInterrupt: Ctrl-C, which acts between two chunks
+            of steps of about a second; one step and compilation are not interrupted.
+            Its ``result`` is the run so far.
 
-        TruncationError: a backend with ``on_truncation="raise"`` lost too much. The
-            checkpoints are those of the last finished epoch.
-
-    Warning:
-        Ctrl-C takes effect between epochs: a running program is not interrupted.
+    >>> import tnqrnn as tq
+    >>> task = tq.load_task("copying", delay=2, n_symbols=1, n_train=64, n_valid=8)
+    >>> cell = tq.QRNNCell(10, tq.hardware_efficient(2), key=jax.random.key(0))
+    >>> model = tq.SequenceLabeler(cell, 9, key=jax.random.key(1))
+    >>> fitted = tq.fit(model, task, epochs=2, batch_size=32, progress=False)
+    >>> sorted(fitted.history)[:3], len(fitted.history["train_loss"])
+    (['gradient_norm_max', 'gradient_norm_mean', 'seconds'], 2)
     """
     check_instance("model", model, eqx.Module)
     check_instance("task", task, Task)
     check_int("epochs", epochs, minimum=1)
     check_int("batch_size", batch_size, minimum=1, maximum=len(task.train))
     check_int("seed", seed, minimum=0)
+    check_bool("progress", progress)
     if patience is not None:
         check_int("patience", patience, minimum=1)
+    check_rates(learning_rate, schedule, warmup_epochs, epochs)
     own = optimizer is not None
-    check_int("warmup_epochs", warmup_epochs, minimum=0, maximum=epochs - 1)
-    _check_rule(learning_rate, schedule, warmup_epochs, clip_norm, own)
-    n_steps = len(task.train) // batch_size
-    name = "own" if own else schedule
-    rates = _rates(name, learning_rate, warmup_epochs * n_steps, epochs * n_steps)
-    optimizer = _adam() if optimizer is None else optimizer
-    state = _start(model, optimizer)
-    best = state.model
-    folder = None
+    if update_limit == "auto":
+        update_limit = None if own else UPDATE_LIMIT
+    for name, norm in (("clip_norm", clip_norm), ("update_limit", update_limit)):
+        if norm is not None:
+            check_number(name, norm, minimum=_LEAST_NORM)
+    callbacks, loggers = check_callbacks(callbacks), check_loggers(loggers)
+    for split in (task.train, task.valid):
+        check_fit(model, split)
+    if learning_rate is None and not callable(schedule):
+        learning_rate = 1.0 if own else LEARNING_RATE
+    if schedule is None:
+        schedule = "constant" if own else "cosine"
+    run = _Run(
+        model,
+        task,
+        with_extra_arguments(optimizer if own else adam()),
+        batch_size=batch_size,
+        epochs=epochs,
+        seed=seed,
+        clip_norm=clip_norm,
+        update_limit=update_limit,
+    )
+    n_warmup = warmup_epochs * run.steps_an_epoch
+    run.rates = rates(learning_rate, schedule, n_warmup, epochs * run.steps_an_epoch)
+    settings = {
+        "epochs": None if schedule == "constant" else epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "schedule": schedule if not callable(schedule) else array_digest([run.rates]),
+        "warmup_epochs": warmup_epochs,
+        "clip_norm": clip_norm,
+        "update_limit": update_limit,
+        "optimizer": behaviour(optimizer, run.params) if own else "adam",
+        "seed": seed,
+    }
+    settings = identity(run.state.running.model, run.opt_state, task, settings)
     if directory is not None:
-        settings = {
-            "epochs": epochs if schedule == "cosine" and not own else None,
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "schedule": schedule,
-            "warmup_epochs": warmup_epochs,
-            "clip_norm": clip_norm,
-            "optimizer": "own" if own else "adam",
-            "seed": seed,
-        }
-        folder = CheckpointFolder(directory, describe(state, task, settings))
-        state, best = folder.load(state) if resume else (state, best)
-    if state.epoch > epochs:
-        raise ValueError(
-            f"epochs must be an integer >= {state.epoch}, the epochs finished in "
-            f"{directory}, got {epochs}."
-        )
-    clip_norm = math.inf if clip_norm is None else clip_norm
-    runner = _Runner(task, optimizer, rates, batch_size, clip_norm, seed)
-    if not _finished(state, epochs, patience):
-        runner.compile(state)
-    with tqdm(
-        total=epochs,
-        initial=state.epoch,
-        desc=task.name,
-        unit="epoch",
-        disable=not progress,
-    ) as bar:
-        while not _finished(state, epochs, patience):
-            state = runner.run(state, _kept(state, folder))
-            if best_epoch(state.history) == state.epoch:
-                best = state.model
-            if folder is not None:
-                folder.save(state)
-            _show(bar, state.history)
-    return FitResult(
-        model=best,
-        last=state.model,
-        history=state.history,
-        best_epoch=best_epoch(state.history),
-        seconds_per_step=statistics.median(state.history["seconds"]) / n_steps,
-        compile_seconds=runner.compile_seconds,
-    )
+        run.folder = CheckpointFolder(directory, settings, task.objective)
+    with run.watched(progress, callbacks, loggers, settings):
+        run.load(resume, directory, epochs)
+        run.train(patience)
+    return run.result()
 
 
-def _check_rule(
-    learning_rate: float,
-    schedule: str,
-    warmup_epochs: int,
-    clip_norm: float | None,
-    own: bool,
-) -> None:
-    check_number("learning_rate", learning_rate, minimum=0)
-    check_choice("schedule", schedule, ("cosine", "constant"))
-    if clip_norm is not None:
-        check_number("clip_norm", clip_norm, minimum=_LEAST_CLIP_NORM)
-    given = learning_rate, schedule, warmup_epochs
-    if own and given != (_LEARNING_RATE, _SCHEDULE, 0):
-        raise ValueError(
-            "learning_rate, schedule and warmup_epochs must be left out when an "
-            f"optimizer is given, got {', '.join(map(repr, given))}."
-        )
-
-
-def _show(bar: tqdm, history: History) -> None:
-    bar.set_postfix(
-        loss=f"{history['train_loss'][-1]:.4f}",
-        valid_accuracy=f"{history['valid_accuracy'][-1]:.4f}",
-    )
-    bar.update()
-
-
-class _Runner:
-    """The compiled programs of a run, and the data they take."""
+class _Run:
+    """One call of :func:`fit`: its data, its compiled programs and where it stands."""
 
     def __init__(
         self,
+        model: Model,
         task: Task,
-        optimizer: optax.GradientTransformation,
-        rates: np.ndarray,
+        optimizer: optax.GradientTransformationExtraArgs,
+        *,
         batch_size: int,
-        clip_norm: float,
+        epochs: int,
         seed: int,
+        clip_norm: float | None,
+        update_limit: float | None,
     ) -> None:
+        self.task, self.objective = task, task.objective
+        self.optimizer, self.batch_size = optimizer, batch_size
+        self.epochs, self.seed = epochs, seed
+        self.clip_norm = jnp.asarray(np.float32(np.inf if clip_norm is None else clip_norm))
+        self.update_limit = None
+        if update_limit is not None:
+            self.update_limit = jnp.asarray(np.float32(update_limit))
+        self.random = bool(getattr(model, "has_chance", False))
+        self.rates = np.zeros(0, np.float32)
+        self.folder: CheckpointFolder | None = None
         self.compile_seconds = 0.0
-        self._optimizer = optimizer
-        self._rates = jnp.asarray(rates.reshape(-1, len(task.train) // batch_size))
-        self._clip_norm = jnp.asarray(np.float32(clip_norm))
-        self._data = Batch.from_split(task.train)
-        self._valid = score_arguments(task.valid, batch_size, task.n_classes)
-        self._n_classes = task.n_classes
-        self._rows = functools.partial(
-            shuffled_rows, len(task.train), batch_size, seed=seed
-        )
+        self.params = eqx.filter(model, eqx.is_inexact_array)
+        if not jax.tree.leaves(self.params):
+            raise ValueError(f"model must have trainable arrays, got {model!r}.")
+        arrays = self.objective.arrange(task.train, batch_size)
+        self.data = {name: jnp.asarray(array) for name, array in arrays.items()}
+        self.carry = first_carry(model, self.objective, batch_size)
+        self.steps_an_epoch = len(self._index(1))
+        model = _without_weak_types(model)
+        with promotion_as_usual():
+            self.opt_state = _without_weak_types(optimizer.init(self.params))
+        blank = jnp.zeros(self.steps_an_epoch)
+        running = Running(model, self.opt_state, self.carry, blank, blank, blank)
+        self.state = Checkpoint(running, 0, 0, 0.0, {})
+        self.best = model
 
-    def compile(self, state: Checkpoint) -> None:
-        """Traces and compiles ahead of time, so that it is timed apart."""
-        started = time.perf_counter()
-        self._train = _compiled(train_epoch, *self._arguments(state))
-        self._score = _compiled(score, state.model, *self._valid)
-        self.compile_seconds = time.perf_counter() - started
+    def load(self, resume: bool, directory: Any, epochs: int) -> None:
+        """Takes up the checkpoints in the folder, if there are any and they shall be.
 
-    def run(self, state: Checkpoint, kept: str) -> Checkpoint:
-        """One epoch and its validation; ``kept`` ends the message if it fails."""
-        started = time.perf_counter()
-        with named_truncation_errors():
-            model, opt_state, trace = jax.block_until_ready(
-                self._train(*self._arguments(state))
+        Raises:
+            RecordError: a file is corrupt or of another run.
+            ValueError: more epochs have been finished than are asked for.
+        """
+        if self.folder is None or not resume:
+            return
+        self.state, self.best = self.folder.load(self.state)
+        begun = self.state.epoch + (self.state.step > 0)
+        if begun > epochs:
+            what = "finished" if self.state.step == 0 else "begun"
+            raise ValueError(
+                f"epochs must be an integer >= {begun}, the epochs {what} in "
+                f"{directory}, got {epochs}."
             )
-            seconds = time.perf_counter() - started
-            scores = mean_scores(self._score(model, *self._valid))
-        epoch = state.epoch + 1
-        refuse_non_finite(epoch, trace, scores, kept)
-        history = extended(state.history, trace, scores, seconds)
-        return Checkpoint(model, opt_state, epoch, history)
 
-    def _arguments(self, state: Checkpoint) -> tuple[Any, ...]:
-        rows = self._rows(epoch=state.epoch + 1)
-        steps = Steps(jnp.asarray(rows), self._rates[state.epoch], self._clip_norm)
-        return (
-            state.model,
-            state.opt_state,
-            self._optimizer,
-            self._data,
-            steps,
-            self._n_classes,
+    @contextmanager
+    def watched(
+        self,
+        progress: bool,
+        callbacks: Sequence[Callback],
+        loggers: Sequence[Logger],
+        settings: Mapping[str, Any],
+    ) -> Iterator[None]:
+        """Bar, callbacks and loggers; Ctrl-C becomes :class:`TrainingInterrupted`."""
+        self.callbacks, self.loggers = callbacks, loggers
+        self.bar = tqdm(desc=self.task.name, unit="step", disable=not progress)
+        started: list[Logger] = []
+        try:
+            with deferred_interrupts() as self.interrupts:
+                for logger in loggers:
+                    self._told(logger, "start", settings)
+                    started.append(logger)
+                yield
+        except KeyboardInterrupt:
+            raise TrainingInterrupted(self._goodbye(), self.result()) from None
+        finally:
+            self.bar.close()
+            if self.folder is not None:
+                self.folder.close()
+            failed = sys.exc_info()[0] is not None
+            for logger in started:
+                try:
+                    self._told(logger, "finish")
+                except LoggerError:
+                    if not failed:
+                        raise
+
+    def train(self, patience: int | None) -> None:
+        """All steps that are left, epoch by epoch."""
+        if self._finished(patience):
+            return
+        total = self.epochs * self.steps_an_epoch
+        self.bar.reset(total)
+        self.bar.update(self._steps_done())
+        self._compile()
+        while not self._finished(patience):
+            stop = self._rest_of_epoch()
+            self._validate()
+            if stop:
+                return
+
+    def result(self) -> FitResult:
+        """The run so far."""
+        seconds = self.state.history.get("seconds", [])
+        per_step = statistics.median(seconds) / self.steps_an_epoch if seconds else 0.0
+        return FitResult(
+            model=self.best,
+            last=self.state.running.model,
+            history=self.state.history,
+            best_epoch=best_epoch(self.state.history, self.objective),
+            seconds_per_step=per_step,
+            compile_seconds=self.compile_seconds,
         )
 
+    def _compile(self) -> None:
+        """Traces and compiles ahead of time, so that it is announced and timed."""
+        self.bar.set_postfix_str("compiling, once for each shape of model and data")
+        begun = time.perf_counter()
+        zero = jnp.zeros((), jnp.int32)
+        running, steps = self.state.running, self._steps(1)
+        self.program = compiled(
+            train_steps, *self._arguments(running, steps), zero, zero
+        )
+        self.scoring = Scoring(running.model, self.task.valid, self.batch_size)
+        self.compile_seconds = time.perf_counter() - begun
+        self.bar.set_postfix_str("")
+        self.interrupts.check()
 
-def _compiled(program: Any, *arguments: Any) -> Any:
-    return program.lower(*arguments).compile()
+    def _arguments(self, running: Running, steps: Steps) -> tuple:
+        return running, self.optimizer, self.objective, self.data, steps
 
+    def _rest_of_epoch(self) -> bool:
+        """The steps up to the end of the epoch; whether a callback ended the run."""
+        steps, state = self._steps(self.state.epoch + 1), self.state
+        written, stopped, first = time.monotonic(), False, state.step
 
-@functools.cache
-def _adam() -> optax.GradientTransformation:
-    # One object for all runs: compiled programs are found again by its functions.
-    return optax.chain(optax.scale_by_adam(), optax.scale(-1.0))
+        def run(start: jax.Array, stop: jax.Array) -> Running:
+            begun = time.perf_counter()
+            where = first + start, first + stop
+            running = self.state.running
+            after = jax.block_until_ready(
+                self.program(*self._arguments(running, steps), *where)
+            )
+            self._check(after, int(where[0]), int(where[1]))
+            seconds = self.state.seconds + time.perf_counter() - begun
+            self.state = replace(
+                self.state, running=after, step=int(where[1]), seconds=seconds
+            )
+            return after
 
+        def between() -> None:
+            nonlocal written, stopped
+            self._show({})
+            if time.monotonic() - written >= _SECONDS_A_CHECKPOINT:
+                self._save()
+                written = time.monotonic()
+            stopped = self._look({}) or stopped
+            self.interrupts.check()
 
-def _rates(
-    schedule: str, learning_rate: float, n_warmup: int, n_steps: int
-) -> np.ndarray:
-    """What the optimiser's updates are multiplied by, one number a step."""
-    if schedule == "own":
-        return np.ones(n_steps)
-    rising = np.arange(n_warmup) / max(n_warmup, 1)
-    after = np.ones(n_steps - n_warmup)
-    if schedule == "cosine":
-        after = 0.5 * (1 + np.cos(np.pi * np.arange(len(after)) / len(after)))
-    return learning_rate * np.concatenate([rising, after])
+        if first < self.steps_an_epoch:
+            in_chunks(run, self.steps_an_epoch - first, between)
+        return stopped
 
+    def _validate(self) -> None:
+        """Scores the epoch that ended, keeps it, and begins the next."""
+        running = self.state.running
+        scores = self.scoring.scores(running.model, self.interrupts.check)
+        epoch = self.state.epoch + 1
+        scores |= self.objective.whole_split_scores(
+            running.model, self.task.valid, self.batch_size
+        )
+        refuse_non_finite_score(scores, self._steps_done(), epoch, self._kept())
+        history = extended(self.state.history, running, scores, self.state.seconds)
+        blank = jnp.zeros(self.steps_an_epoch)
+        running = Running(*running[:2], self.carry, blank, blank, blank)
+        self.state = Checkpoint(running, epoch, 0, 0.0, history)
+        if best_epoch(history, self.objective) == epoch:
+            self.best = running.model
+        self._save()
+        self._show(scores)
+        self._look(scores)
 
-def _start(model: Model, optimizer: optax.GradientTransformation) -> Checkpoint:
-    params = eqx.filter(model, eqx.is_inexact_array)
-    if not jax.tree.leaves(params):
-        raise ValueError(f"model must have trainable arrays, got {model!r}.")
-    model = _without_weak_types(model)
-    with promotion_as_usual():
-        opt_state = _without_weak_types(optimizer.init(params))
-    return Checkpoint(model, opt_state, 0, {name: [] for name in QUANTITIES})
+    def _index(self, epoch: int) -> np.ndarray:
+        return self.objective.training_steps(
+            self.task.train, self.batch_size, seed=self.seed, epoch=epoch
+        )
+
+    def _steps(self, epoch: int) -> Steps:
+        key = None
+        if self.random:
+            key = jax.random.fold_in(jax.random.key(self.seed), epoch)
+        first = (epoch - 1) * self.steps_an_epoch
+        return Steps(
+            jnp.asarray(self._index(epoch)),
+            jnp.asarray(self.rates[first : first + self.steps_an_epoch]),
+            self.clip_norm,
+            self.update_limit,
+            key,
+        )
+
+    def _check(self, running: Running, start: int, stop: int) -> None:
+        epoch = self.state.epoch + 1
+        refuse_non_finite(running, start, stop, epoch, self._kept())
+        check_budget(running.model, float(jnp.max(running.infidelity[start:stop])))
+
+    def _save(self) -> None:
+        if self.folder is not None:
+            self.folder.save(self.state)
+
+    def _kept(self) -> str:
+        return self.folder.kept() if self.folder else "No checkpoint has been written."
+
+    def _finished(self, patience: int | None) -> bool:
+        waited = epochs_without_gain(self.state.history, self.objective)
+        return self.state.epoch == self.epochs or (
+            self.state.step == 0 and patience is not None and waited >= patience
+        )
+
+    def _steps_done(self) -> int:
+        return self.state.epoch * self.steps_an_epoch + self.state.step
+
+    def _last(self) -> tuple[float, float]:
+        """Loss and gradient norm of the last step; of an epoch's end, its means."""
+        state = self.state
+        if state.step == 0:
+            history = state.history
+            return history["train_loss"][-1], history["gradient_norm_mean"][-1]
+        i, running = state.step - 1, state.running
+        return float(running.loss[i]), float(running.gradient_norm[i])
+
+    def _show(self, scores: Mapping[str, float]) -> None:
+        done = self._steps_done()
+        epoch = self.state.epoch + (self.state.step > 0)
+        self.bar.set_description(f"{self.task.name}, epoch {epoch}/{self.epochs}")
+        loss = {"loss": f"{self._last()[0]:.4f}"}
+        judge = self.objective.judge
+        if history := self.state.history.get(f"valid_{judge}"):
+            loss[f"valid_{judge}"] = f"{history[-1]:.4f}"
+        self.bar.set_postfix(loss)
+        self.bar.update(done - self.bar.n)
+
+    def _look(self, scores: Mapping[str, float]) -> bool:
+        """Tells loggers and callbacks; whether one of the latter ends the run."""
+        loss, norm = self._last()
+        step = self._steps_done()
+        values = {"loss": loss, "gradient_norm": norm}
+        if self.state.step == 0:
+            values = {name: entry[-1] for name, entry in self.state.history.items()}
+        for logger in self.loggers:
+            self._told(logger, "log", step, values)
+        progress = Progress(
+            epoch=self.state.epoch + (self.state.step > 0),
+            epochs=self.epochs,
+            step=step,
+            steps=self.epochs * self.steps_an_epoch,
+            loss=loss,
+            gradient_norm=norm,
+            scores=dict(scores),
+            model=self.state.running.model,
+        )
+        return wants_to_stop(self.callbacks, progress)
+
+    def _told(self, logger: Logger, method: str, *arguments: Any) -> None:
+        try:
+            getattr(logger, method)(*arguments)
+        except Exception as error:
+            self._save()
+            i = self.loggers.index(logger)
+            raise LoggerError(
+                f"loggers[{i}] must not raise, got {error!r} from its {method} after "
+                f"step {self._steps_done()}. {self._kept()}"
+            ) from error
+
+    def _goodbye(self) -> str:
+        """Saves the run, and says what is kept and how to go on."""
+        self._save()
+        done = self._steps_done()
+        total = self.epochs * self.steps_an_epoch
+        if self.folder is None:
+            how = (
+                "No checkpoint was asked for (directory=); the best model so far is "
+                "`error.result.model`, in an interactive session "
+                "`import sys; sys.last_value.result.model`."
+            )
+        else:
+            how = f"{self._kept()} The same call goes on from there."
+        return f"Training was stopped after step {done} of {total}. {how}"
 
 
 def _without_weak_types(tree: Any) -> Any:
-    # A weakly typed leaf comes out of a step strongly typed: scan would refuse it.
+    # A weakly typed leaf comes out of a step strongly typed: the loop would refuse it.
     def strong(leaf: Any) -> Any:
         typed = isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, np.number)
         return jax.lax.convert_element_type(leaf, leaf.dtype) if typed else leaf
 
     return jax.tree.map(strong, tree)
-
-
-def _finished(state: Checkpoint, epochs: int, patience: int | None) -> bool:
-    waited = epochs_without_gain(state.history)
-    return state.epoch == epochs or (patience is not None and waited >= patience)
-
-
-def _kept(state: Checkpoint, folder: CheckpointFolder | None) -> str:
-    if folder is None or state.epoch == 0:
-        return "No checkpoint was kept."
-    return f"{folder.last} holds epoch {state.epoch}."

@@ -1,24 +1,4 @@
-"""Property tests for circuits and backends, ready made, for a user's own as well.
-
-Strategies draw circuits, angles and states for hypothesis; checks assert one property
-each and work on any :class:`tnqrnn.Ansatz` and any backend::
-
-    from hypothesis import given, settings
-    import tnqrnn as tq
-    from tnqrnn import testing
-
-    @settings(deadline=None)  # the first example compiles
-    @given(testing.angles(my_circuit))
-    def test_my_circuit(angles):
-        testing.check_unitary(my_circuit, angles)
-        testing.check_norm_preserved(tq.MPS(max_bond=8), my_circuit, angles)
-
-Every circuit of another structure compiles anew, so :func:`ansaetze` draws from a small
-pool and leaves the angles free: a search then runs thousands of angles a minute.
-
-Tolerances are ``scale`` times the dtype's, which is 1e-10 for complex128 and 1e-5 for
-complex64; a failed check is an ``AssertionError`` that states both numbers.
-"""
+"""Strategies and checks of one property each, see :mod:`tnqrnn.testing`."""
 
 import functools
 from collections.abc import Sequence
@@ -65,11 +45,12 @@ def pool(max_qubits: int = 6) -> tuple[Ansatz, ...]:
         layer = hardware_efficient(
             n, n_layers=1, entangler=entangler, topology=topology
         )
-        circuits += [layer, _random_circuit(n, 12, rng)]
+        circuits += [layer, random_circuit(n, 12, rng)]
     return tuple(circuits)
 
 
-def _random_circuit(n_qubits: int, n_gates: int, rng: np.random.Generator) -> Ansatz:
+def random_circuit(n_qubits: int, n_gates: int, rng: np.random.Generator) -> Ansatz:
+    """Gates of any name on any qubits; angles are not shared."""
     names = [name for name, spec in GATES.items() if spec.n_qubits <= n_qubits]
     gates, angle = [], 0
     for name in rng.choice(names, n_gates):
@@ -214,7 +195,7 @@ def check_readouts(backend: AbstractBackend, state: State, scale: float = 1) -> 
     tolerance = scale * TOLERANCES[backend.dtype]
     values = read(backend, state, "xyz+zz")
     largest = float(np.abs(values).max())
-    assert largest <= 1 + tolerance, f"|<P>| must be at most 1, got {largest!r}"
+    expect(largest <= 1 + tolerance, f"|<P>| must be at most 1, got {largest!r}")
     _close("<I>", read(backend, state, ["I"])[0], 1.0, backend.dtype, scale)
 
 
@@ -238,10 +219,17 @@ def check_backends_agree(
 def check_parameters_finite(module: eqx.Module) -> None:
     """No trainable parameter, or gradient given as a module, is NaN or infinite."""
     for leaf in jax.tree.leaves(eqx.filter(module, eqx.is_inexact_array)):
-        assert np.isfinite(np.asarray(leaf)).all(), f"an array of shape {leaf.shape}"
+        finite = bool(np.isfinite(np.asarray(leaf)).all())
+        expect(finite, f"an array of shape {leaf.shape} must be finite")
 
 
 def _close(what: str, value: Any, wanted: Any, dtype: str, scale: float) -> None:
     tolerance = scale * TOLERANCES[dtype]
     error = float(np.abs(np.asarray(value) - np.asarray(wanted)).max())
-    assert error <= tolerance, f"{what}: off by {error:.3g}, allowed {tolerance:.3g}"
+    expect(error <= tolerance, f"{what}: off by {error:.3g}, allowed {tolerance:.3g}")
+
+
+def expect(condition: bool, message: str) -> None:
+    """``assert condition, message``, also under ``python -O``."""
+    if not condition:
+        raise AssertionError(message)
