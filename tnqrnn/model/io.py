@@ -23,11 +23,11 @@ import numpy as np
 from tnqrnn import specs
 from tnqrnn.backends import AbstractBackend
 from tnqrnn.checks import check_instance
+from tnqrnn.layout import difference, layout
 from tnqrnn.model.build import build
 from tnqrnn.model.describe import describe
 from tnqrnn.model.format_1 import FORMAT_1, names_of_format_1, to_description
 from tnqrnn.model.kinds import BACKENDS, is_described
-from tnqrnn.layout import difference, layout
 from tnqrnn.records import write_atomic
 
 FORMAT = "tnqrnn model 2"

@@ -40,7 +40,7 @@ Count = Annotated[int, Range(1)]
 Whole = Annotated[int, Range(0)]
 """An integer >= 0."""
 
-Positive = Annotated[float, Range(0)]
+NonNegative = Annotated[float, Range(0)]
 """A finite number >= 0."""
 
 Share = Annotated[float, Range(0, 1)]
