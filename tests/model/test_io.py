@@ -164,7 +164,7 @@ def test_a_model_of_a_class_of_one_s_own(tmp_path):
     loaded = tq.load(path, like=own_model(seed=1))
     assert eqx.tree_equal(loaded, model)
     np.testing.assert_array_equal(loaded(XS), model(XS))
-    with pytest.raises(ValueError, match="like must be given to .*a SequenceClass"):
+    with pytest.raises(ValueError, match="like must be given to load .*a model"):
         tq.load(path)
     with pytest.raises(ValueError, match="like must be an instance of Module, got int"):
         tq.load(path, like=3)
@@ -287,6 +287,11 @@ def rewritten(path, change):
             lambda h, a: h["description"]["cell"]["circuit"].update(n_qubits="two"),
             "cell.circuit.n_qubits must be an integer >= 1, got 'two'",
         ),
+        (
+            lambda h, a: h.update(description=tq.specs.to_dict(tq.specs.Task("x"))),
+            "lacks or misplaces a model, with a Task",
+        ),
+        (lambda h, a: h.update(layout=3), "like must be given to load"),
         (lambda h, a: h.update(description=3), "plain must be an instance of Mapping"),
         (lambda h, a: h.update(format="tnqrnn model 3"), "format 'tnqrnn model 3'"),
         (

@@ -158,7 +158,10 @@ def _description(path: str | Path, header: dict[str, Any]) -> specs.AbstractDesc
     try:
         if header["format"] == FORMAT_1:
             return to_description(header)
-        return specs.from_dict(header["description"])
+        description = specs.from_dict(header["description"])
+        if not isinstance(description, specs.Model | specs.Cell):
+            raise ValueError(f"a model, with a {type(description).__name__}")
+        return description
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"path must be a model file with a whole header, got {str(path)!r}, "
@@ -202,9 +205,8 @@ def _load_like(
 ) -> Any:
     """A module of unregistered classes, by one of the same structure."""
     if like is None:
-        name = header["layout"]["class"]
         raise ValueError(
-            f"like must be given to load {str(path)!r}, a {name} whose classes are not "
+            f"like must be given to load {str(path)!r}, a model whose classes are not "
             "all registered, got None."
         )
     _check_like(path, header["layout"], layout(like))
@@ -237,8 +239,9 @@ def _filled(
     own = _arrays(model)
     dtypes = {name: array.dtype for name, array in own.items()}
     if is_rounded:
-        dtypes = {name: a.dtype for name, a in arrays.items() if name in own}
-    wanted = {name: (own[name].shape, str(dtypes.get(name))) for name in own}
+        floats = {name: a for name, a in arrays.items() if a.dtype.kind == "f"}
+        dtypes |= {name: a.dtype for name, a in floats.items() if name in own}
+    wanted = {name: (own[name].shape, str(dtypes[name])) for name in own}
     given = {name: (array.shape, str(array.dtype)) for name, array in arrays.items()}
     if wanted != given:
         name = next(n for n in wanted | given if wanted.get(n) != given.get(n))
