@@ -14,14 +14,20 @@ import pytest
 from small_training import blobs, linear, small_task
 
 import tnqrnn as tq
+from tnqrnn.layout import layout
 from tnqrnn.model.cells import GRU
 from tnqrnn.records import RecordError
 from tnqrnn.tasks import Task, load_task
 from tnqrnn.training import NonFiniteError, checkpoint, chunks, fit
-from tnqrnn.training.identity import plain
 from tnqrnn.tasks.objectives import shuffled_rows
 
-_OPTIONS = {"epochs": 6, "batch_size": 20, "learning_rate": 0.05, "progress": False}
+_OPTIONS = {
+    "epochs": 6,
+    "batch_size": 20,
+    "learning_rate": 0.05,
+    "update_limit": None,
+    "progress": False,
+}
 
 
 def _fit(directory=None, **options):
@@ -176,8 +182,8 @@ def test_an_exhausted_patience_stays_exhausted(tmp_path):
         ({"schedule": "constant"}, "schedule is 'cosine' there and 'constant' here"),
         ({"warmup_epochs": 2}, "warmup_epochs is 0 there and 2 here"),
         ({"seed": 1}, "seed is 0 there and 1 here"),
-        ({"model": linear(dtype="float64")}, r"model\.bias is 'float32\[3\]' there"),
-        ({"update_limit": None}, r"update_limit is 0\.02 there and None here"),
+        ({"model": linear(dtype="float64")}, "model.bias.dtype is 'float32' there"),
+        ({"update_limit": 0.5}, r"update_limit is None there and 0\.5 here"),
         ({"model": linear(dtype="float32", seed=1)}, "starting parameters is '"),
         ({"task": small_task(95)}, "data is '"),
         ({"optimizer": optax.sgd(0.1)}, r"optimizer is 'adam' there and \["),
@@ -262,7 +268,7 @@ def test_the_last_good_epoch_is_kept_when_a_loss_is_not_finite(tmp_path):
 def test_an_own_optimizer_is_known_again_by_what_it_does(tmp_path):
     _fit(tmp_path, optimizer=optax.sgd(0.05, momentum=0.9))
     _fit(tmp_path, optimizer=optax.sgd(0.05, momentum=0.9))
-    with pytest.raises(RecordError, match=r"optimizer\[\d\] is .* there and .* here"):
+    with pytest.raises(RecordError, match=r"optimizer\.\d is .* there and .* here"):
         _fit(tmp_path, optimizer=optax.sgd(0.05, momentum=0.8))
 
 
@@ -342,8 +348,6 @@ def test_values_describe_a_model_alike_in_every_process():
     def first(x):
         return x
 
-    one = plain(Holder(eqx.Partial(first, 1)))
-    assert one["function"]["func"].endswith(".first")
-    assert one == plain(Holder(eqx.Partial(first, 1)))
-    assert one != plain(Holder(eqx.Partial(jax.nn.relu, 1)))
-    assert plain(np.zeros((2, 3), "f4")) == "float32[2, 3]"
+    one = layout(Holder(eqx.Partial(first, 1)))
+    assert one == layout(Holder(eqx.Partial(first, 1)))
+    assert one != layout(Holder(eqx.Partial(jax.nn.relu, 1)))

@@ -34,6 +34,7 @@ def test_one_epoch_is_adam_with_cosine_decay_and_clipping():
         batch_size=16,
         learning_rate=0.1,
         clip_norm=0.55,
+        update_limit=None,
         progress=False,
         seed=3,
     )
@@ -78,7 +79,8 @@ def test_only_inexact_arrays_change():
 
 def test_it_learns_and_the_result_says_what_happened(capsys):
     task = small_task()
-    result = fit(linear(), task, epochs=30, batch_size=24, learning_rate=0.1)
+    options = {"epochs": 30, "batch_size": 24, "learning_rate": 0.1}
+    result = fit(linear(), task, update_limit=None, **options)
     assert evaluate(result.model, task.test)["accuracy"] >= 0.9
     assert {len(values) for values in result.history.values()} == {30}
     best = result.best_epoch - 1

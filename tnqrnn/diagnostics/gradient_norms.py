@@ -140,9 +140,9 @@ class _OffsetNetwork(eqx.Module):
     network: Network
     n_offsets: int = eqx.field(static=True)
 
-    def __call__(self, x: jax.Array, z: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, z: jax.Array, *, key: Any = None) -> jax.Array:
         x, offsets = x[: -self.n_offsets], x[-self.n_offsets :]
-        return self.network(x, z) + offsets
+        return self.network(x, z, key=key) + offsets
 
 
 def _with_offsets(cell: AbstractCell) -> tuple[AbstractCell, int]:

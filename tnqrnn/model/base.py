@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
@@ -41,10 +42,14 @@ class AbstractCell(eqx.Module):
     Attributes:
         input_size: F, length of x_t.
         context_size: C, length of the context that every step reads; 0 for none.
+        has_chance: whether a step draws from a key; without it none is handed over.
+        lost_names: what :meth:`lost` says.
     """
 
     input_size: eqx.AbstractVar[int]
     context_size = 0
+    has_chance = False
+    lost_names: tuple[str, ...] = ()
 
     @property
     @abc.abstractmethod
@@ -116,6 +121,24 @@ class AbstractCell(eqx.Module):
     @abc.abstractmethod
     def features(self, z: jax.Array) -> jax.Array:
         """What a head receives of z: scaled readouts, or z itself. Shape (M,)."""
+
+    def lost(self, truncation: Any) -> dict[str, jax.Array]:
+        """What a roll-out lost of each sample by its end, for scores and logs.
+
+        Args:
+            truncation: of a batch's roll-out, with leading axes (B, T).
+
+        Returns:
+            one array of shape (B,) for each of ``lost_names``.
+        """
+        return {}
+
+    def check_lost(self, largest: Mapping[str, float]) -> None:
+        """Warns or raises where a sample of a batch lost too much.
+
+        Args:
+            largest: the largest value of each of ``lost_names``.
+        """
 
     @abc.abstractmethod
     def truncation(self, carry: Carry) -> Truncation | None:

@@ -8,8 +8,8 @@
 """
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -72,6 +72,11 @@ class QRNNCell(AbstractCell):
     (6,)
     """
 
+    lost_names: ClassVar[tuple[str, ...]] = (
+        "infidelity",
+        "readout_bound",
+        "discarded_weight",
+    )
     network: ControllerNetwork
     gain: jax.Array | None
     input_size: int = eqx.field(static=True)
@@ -201,6 +206,22 @@ class QRNNCell(AbstractCell):
 
     def truncation(self, carry: QRNNCarry) -> Truncation:
         return self.engine.truncation(carry.state)
+
+    @property
+    def has_chance(self) -> bool:
+        return self.controller.dropout > 0
+
+    def lost(self, truncation: Truncation) -> dict[str, jax.Array]:
+        last = jax.tree.map(lambda leaf: leaf[:, -1], truncation)
+        values = (
+            -jnp.expm1(last.log_fidelity),
+            last.readout_bound,
+            last.discarded_weight.sum(axis=-1),
+        )
+        return dict(zip(self.lost_names, values, strict=True))
+
+    def check_lost(self, largest: Mapping[str, float]) -> None:
+        self.engine.check_budget(largest["infidelity"])
 
     def with_backend(self, backend: AbstractBackend) -> "QRNNCell":
         check_instance("backend", backend, AbstractBackend)

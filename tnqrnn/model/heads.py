@@ -7,6 +7,7 @@
 """
 
 import abc
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import equinox as eqx
@@ -149,6 +150,24 @@ class AbstractSequenceModel(eqx.Module):
                 f"xs must be token ids in [0, {n_tokens}), got values from "
                 f"{ids.min()} to {ids.max()}."
             )
+
+    @property
+    def has_chance(self) -> bool:
+        """Whether a call draws from a key."""
+        return self.dropout > 0 or self.cell.has_chance
+
+    @property
+    def lost_names(self) -> tuple[str, ...]:
+        """What :meth:`lost` says: that of the cell."""
+        return self.cell.lost_names
+
+    def lost(self, rollout: Rollout) -> dict[str, jax.Array]:
+        """What a batch's roll-out lost of each sample, arrays of shape (B,)."""
+        return self.cell.lost(rollout.truncation)
+
+    def check_lost(self, largest: Mapping[str, float]) -> None:
+        """Warns or raises where a sample of a batch lost too much."""
+        self.cell.check_lost(largest)
 
     def start(self, batch: int) -> Carry:
         """The carry before the first step, for every sample of a batch."""

@@ -115,8 +115,7 @@ def roll_out(
         check_carry(cell, carry, lead)
     cell.check_context(context, lead)
     keys = None
-    if key is not None:
-        keys = key
+    if key is not None and cell.has_chance:
         if lead:
             keys = jax.vmap(lambda b: jax.random.fold_in(key, b))(jnp.arange(*lead))
         else:

@@ -10,6 +10,7 @@ the best one and nothing is lost.
 import hashlib
 import io
 import os
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,10 @@ import filelock
 import jax
 import jax.numpy as jnp
 
+from tnqrnn.layout import difference
 from tnqrnn.records import RecordError, from_json, to_json, write_atomic
 from tnqrnn.tasks import AbstractObjective
 from tnqrnn.training.history import History, best_epoch
-from tnqrnn.training.identity import differences
 from tnqrnn.training.programs import Model, Running
 
 _FORMAT = b"tnqrnn checkpoint 2\n"
@@ -162,9 +163,7 @@ class CheckpointFolder:
             raise RecordError(path, "it is cut short or altered (checksum differs)")
         file = io.BytesIO(content)
         header = from_json(file.readline())
-        if differing := differences(header["identity"], self._identity):
-            shown = "; ".join(differing[:5])
-            raise RecordError(path, f"it belongs to another configuration: {shown}")
+        self._check_identity(path, header["identity"])
         plain = eqx.tree_deserialise_leaves(file, _without_keys(like.running))
         return Checkpoint(
             _with_keys(plain, like.running),
@@ -173,6 +172,21 @@ class CheckpointFolder:
             header["seconds"],
             header["history"],
         )
+
+    def _check_identity(self, path: Path, identity: dict[str, Any]) -> None:
+        """Names the first difference under every argument that differs."""
+        differing = []
+        for name in sorted(identity.keys() | self._identity.keys()):
+            pair = identity.get(name), self._identity.get(name)
+            if found := difference(*pair, path=name):
+                where, there, here = found
+                differing.append(
+                    f"{where} is {reprlib.repr(there)} there and "
+                    f"{reprlib.repr(here)} here"
+                )
+        if differing:
+            what = "it belongs to another configuration: "
+            raise RecordError(path, what + "; ".join(differing))
 
 
 def _is_key(leaf: Any) -> bool:

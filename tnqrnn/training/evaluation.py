@@ -20,10 +20,6 @@ from tnqrnn.tasks.base import TARGETS
 from tnqrnn.training.chunks import compiled, in_chunks
 from tnqrnn.training.programs import Model, batch_sums, score_steps
 
-LOST = ("infidelity", "infidelity_max", "readout_bound", "discarded_weight")
-"""The scores that say what truncation lost, not how good a model is."""
-
-
 def evaluate(
     model: Model, split: Split | Stream, *, batch_size: int = 64
 ) -> dict[str, float]:
@@ -40,10 +36,10 @@ def evaluate(
     Returns:
         the scores of the split's objective: ``loss``, and ``accuracy``,
         ``mean_squared_error``, ``perplexity`` or ``bits_per_character`` where they
-        apply. For a model with a quantum state, what truncation lost, too: means over
-        samples of ``infidelity`` (1 - exp(log_fidelity) at a sample's end),
-        ``readout_bound`` and ``discarded_weight`` (summed over bonds), and the largest
-        ``infidelity_max``; all are 0 for exact states.
+        apply. For a model with a quantum state, what truncation lost, too, by a
+        sample's end: ``infidelity`` (1 - exp(log_fidelity)), ``readout_bound`` and
+        ``discarded_weight`` (summed over bonds), means over samples, and the largest of
+        each as ``infidelity_max`` and so on; all are 0 for exact states.
 
     Raises:
         ValueError: a task instead of one of its splits, a batch_size below 1, token ids
@@ -87,17 +83,6 @@ def check_fit(model: Any, split: Split | Stream) -> None:
     model.check_inputs(inputs, lengths)
 
 
-def check_budget(model: Any, worst: float) -> None:
-    """Warns or raises where a sample lost more than the model's backend allows.
-
-    Raises:
-        TruncationError: a backend with ``on_truncation="raise"`` lost too much.
-    """
-    backend = getattr(getattr(model, "cell", None), "backend", None)
-    if backend is not None:
-        backend.check_budget(worst)
-
-
 def first_carry(model: Any, objective: AbstractObjective, batch_size: int) -> Any:
     """What a model starts from where batches go on; ``None`` where they do not.
 
@@ -110,7 +95,7 @@ def first_carry(model: Any, objective: AbstractObjective, batch_size: int) -> An
         raise ValueError(
             "model must have a carry of fixed size for a stream that is taken window "
             f"by window, got {type(model).__name__}"
-            f"{' on a Network' if hasattr(model, 'start') else ''}."
+            f"{', whose carry grows' if hasattr(model, 'start') else ''}."
         )
     return model.start(batch_size)
 
@@ -140,7 +125,8 @@ class Scoring:
         Raises:
             TruncationError: a backend with ``on_truncation="raise"`` lost too much.
         """
-        carry, totals = self._carry, {}
+        carry = self._carry
+        totals: dict[str, Any] = {}
 
         def run(start: jax.Array, stop: jax.Array) -> Any:
             nonlocal carry
@@ -150,15 +136,16 @@ class Scoring:
             return carry
 
         in_chunks(run, len(self._index), between)
-        worst = float(totals.pop("infidelity_max", np.zeros(1)).max())
+        n_samples = totals.pop("samples").sum()
+        lost, worst = {}, {}
+        for name in getattr(model, "lost_names", ()):
+            lost[name] = float(totals.pop(f"lost.{name}").sum() / n_samples)
+            worst[name] = float(totals.pop(f"worst.{name}").max())
+        if worst:
+            model.check_lost(worst)
         total = {name: float(each.sum()) for name, each in totals.items()}
-        scores = self._objective.scores(total)
-        if "samples" in total:
-            check_budget(model, worst)
-            scores |= {"infidelity_max": worst} | {
-                name: total[name] / total["samples"] for name in LOST if name in total
-            }
-        return scores
+        largest = {f"{name}_max": value for name, value in worst.items()}
+        return self._objective.scores(total) | lost | largest
 
     def _arguments(self, model: Model, carry: Any) -> tuple:
         return model, self._objective, self._data, self._index, carry

@@ -29,7 +29,7 @@ from tnqrnn.training.callbacks import (
 )
 from tnqrnn.training.checkpoint import Checkpoint, CheckpointFolder
 from tnqrnn.training.chunks import Interrupts, compiled, deferred_interrupts, in_chunks
-from tnqrnn.training.evaluation import Scoring, check_budget, check_fit, first_carry
+from tnqrnn.training.evaluation import Scoring, check_fit, first_carry
 from tnqrnn.training.history import (
     History,
     best_epoch,
@@ -281,8 +281,7 @@ class _Run:
         model = _without_weak_types(model)
         with promotion_as_usual():
             self.opt_state = _without_weak_types(optimizer.init(self.params))
-        blank = jnp.zeros(self.steps_an_epoch)
-        running = Running(model, self.opt_state, self.carry, blank, blank, blank)
+        running = Running(model, self.opt_state, self.carry, *self._blank(model))
         self.state = Checkpoint(running, 0, 0, 0.0, {})
         self.best = model
 
@@ -422,14 +421,18 @@ class _Run:
         )
         refuse_non_finite_score(scores, self._steps_done(), epoch, self._kept())
         history = extended(self.state.history, running, scores, self.state.seconds)
-        blank = jnp.zeros(self.steps_an_epoch)
-        running = Running(*running[:2], self.carry, blank, blank, blank)
+        running = Running(*running[:2], self.carry, *self._blank(running.model))
         self.state = Checkpoint(running, epoch, 0, 0.0, history)
         if best_epoch(history, self.objective) == epoch:
             self.best = running.model
         self._save()
         self._show(scores)
         self._look(scores)
+
+    def _blank(self, model: Model) -> tuple:
+        """Loss, gradient norm and what was lost, before an epoch's first step."""
+        blank = jnp.zeros(self.steps_an_epoch)
+        return blank, blank, {name: blank for name in getattr(model, "lost_names", ())}
 
     def _index(self, epoch: int) -> np.ndarray:
         return self.objective.training_steps(
@@ -452,7 +455,9 @@ class _Run:
     def _check(self, running: Running, start: int, stop: int) -> None:
         epoch = self.state.epoch + 1
         refuse_non_finite(running, start, stop, epoch, self._kept())
-        check_budget(running.model, float(jnp.max(running.infidelity[start:stop])))
+        if running.lost:
+            parts = {name: each[start:stop] for name, each in running.lost.items()}
+            running.model.check_lost({n: float(e.max()) for n, e in parts.items()})
 
     def _save(self) -> None:
         if self.folder is not None:

@@ -32,8 +32,8 @@ class Running(NamedTuple):
         carry: the model's, where batches follow each other; else ``None``.
         loss (array of shape (S,)): of each step of the epoch so far, before its update.
         gradient_norm (array of shape (S,)): global norm before clipping.
-        infidelity (array of shape (S,)): the largest 1 - exp(log_fidelity) of the
-            step's samples; 0 for a model without a quantum state.
+        lost (arrays of shape (S,)): by name, the largest of what the model says that
+            the step's samples lost; empty for a model that loses nothing.
     """
 
     model: Model
@@ -41,7 +41,7 @@ class Running(NamedTuple):
     carry: Any
     loss: jax.Array
     gradient_norm: jax.Array
-    infidelity: jax.Array
+    lost: dict[str, jax.Array]
 
 
 class Steps(NamedTuple):
@@ -70,13 +70,12 @@ class Prediction(NamedTuple):
     Attributes:
         outputs: of the model.
         carry: its last one; ``None`` for a model that has none.
-        truncation: what was lost by the end of each sample, with a leading axis B;
-            ``None`` for a model without a quantum state.
+        lost: what the model says each sample lost, arrays of shape (B,) by name.
     """
 
     outputs: jax.Array
     carry: Any
-    truncation: Any
+    lost: dict[str, jax.Array]
 
 
 @eqx.filter_jit
@@ -109,10 +108,10 @@ def train_steps(
         model = eqx.combine(params, static)
         given = predict(model, batch, carry=carry, key=key)
         sums = objective.sums(given.outputs, batch)
-        return sums["loss"] / sums["weight"], (given.carry, given.truncation)
+        return sums["loss"] / sums["weight"], (given.carry, given.lost)
 
     def step(i: jax.Array, now: tuple) -> tuple:
-        params, opt_state, carry, losses, norms, infidelities = now
+        params, opt_state, carry, losses, norms, worst = now
         batch = objective.batch(data, steps.index[i])
         key = None if steps.key is None else jax.random.fold_in(steps.key, i)
         value_and_grad = jax.value_and_grad(loss_of, has_aux=True)
@@ -136,11 +135,12 @@ def train_steps(
         params = optax.apply_updates(params, updates)
         losses = losses.at[i].set(loss.astype(losses.dtype))
         norms = norms.at[i].set(norm.astype(norms.dtype))
-        if lost is not None:
-            worst = jnp.max(-jnp.expm1(lost.log_fidelity))
-            infidelities = infidelities.at[i].set(worst.astype(infidelities.dtype))
+        worst = {
+            name: worst[name].at[i].set(jnp.max(each).astype(worst[name].dtype))
+            for name, each in lost.items()
+        }
         last = last if objective.carries else None
-        return params, opt_state, last, losses, norms, infidelities
+        return params, opt_state, last, losses, norms, worst
 
     now = jax.lax.fori_loop(start, stop, step, (params, *running[1:]))
     return Running(eqx.combine(now[0], static), *now[1:])
@@ -192,27 +192,21 @@ def batch_sums(
     step: jax.Array,
     carry: Any,
 ) -> tuple[Any, dict[str, jax.Array]]:
-    """The objective's sums over one batch, and what truncation lost in it.
+    """The objective's sums over one batch, and what the model lost in it.
 
-    To the objective's own come, for a model with a quantum state, the sums over real
-    samples of ``infidelity``, 1 - exp(log_fidelity) at each sample's end,
-    ``readout_bound`` and ``discarded_weight`` (over all bonds), their number
-    ``samples``, and the largest ``infidelity_max``.
+    Returns:
+        the model's carry, and arrays of shape () by name: the objective's own sums, the
+        number of real ``samples``, and for each name that the model reports the sum
+        over them, ``lost.name``, and the largest, ``worst.name``.
     """
     batch = objective.batch(data, step)
     given = predict(model, batch, carry=carry)
     sums = dict(objective.sums(given.outputs, batch))
-    if given.truncation is not None:
-        lost = given.truncation
-        real = (_of_a_sample(batch.weights) > 0).astype(lost.log_fidelity.dtype)
-        infidelity = -jnp.expm1(lost.log_fidelity)
-        sums |= {
-            "infidelity": jnp.sum(real * infidelity),
-            "readout_bound": jnp.sum(real * lost.readout_bound),
-            "discarded_weight": jnp.sum(real * lost.discarded_weight.sum(axis=-1)),
-            "samples": jnp.sum(real),
-            "infidelity_max": jnp.max(real * infidelity),
-        }
+    real = _of_a_sample(batch.weights) > 0
+    sums["samples"] = jnp.sum(real.astype(batch.weights.dtype))
+    for name, each in given.lost.items():
+        counted = jnp.where(real, each, 0)
+        sums |= {f"lost.{name}": counted.sum(), f"worst.{name}": counted.max()}
     return given.carry if objective.carries else None, sums
 
 
@@ -251,15 +245,16 @@ def predict(
             carry=carry,
             key=key,
         )
-        lost = jax.tree.map(lambda leaf: leaf[:, -1], rollout.truncation)
-        return Prediction(outputs, jax.lax.stop_gradient(rollout.carry), lost)
+        carry = jax.lax.stop_gradient(rollout.carry)
+        lost = jax.lax.stop_gradient(model.lost(rollout))
+        return Prediction(outputs, carry, lost)
     if batch.lengths is not None or carry is not None:
         what = "lengths" if carry is None else "a carry that is passed on"
         raise ValueError(
             f"model must be one of the library's sequence models for data with {what}, "
             f"got {type(model).__name__}."
         )
-    return Prediction(model(inputs), None, None)
+    return Prediction(model(inputs), None, {})
 
 
 def _of_a_sample(weights: jax.Array) -> jax.Array:
