@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import tnqrnn as tq
 from tnqrnn import specs
 from tnqrnn.circuits.ansatz import ENTANGLERS, ROTATIONS, TOPOLOGIES
+from tnqrnn.layout import layout
 from tnqrnn.model.kinds import (
     BACKENDS,
     CELLS,
@@ -21,7 +22,8 @@ from tnqrnn.model.kinds import (
     argument_for,
     arguments_of,
 )
-from tnqrnn.layout import layout
+from tnqrnn.training.schedules import LEARNING_RATE
+from tnqrnn.training.update_limit import UPDATE_LIMIT
 
 KEY = jax.random.key(0)
 
@@ -45,16 +47,30 @@ CELL_VALUES = {
         readout=0.25,
         backend=specs.Backend("network", memory_limit=10**6),
     ),
-    "rnn": specs.Cell("rnn", 4, hidden_size=6),
+    "context": specs.Cell(
+        input_size=4,
+        context_size=2,
+        circuit=specs.Circuit(2, gates=[("ry", [1], 0)]),
+        controller=specs.Controller(dropout=0.5),
+    ),
+    "rnn": specs.Cell("rnn", 4, context_size=3, hidden_size=6),
     "gru": specs.Cell("gru", 4, hidden_size=6, dtype="float64"),
     "lstm": specs.Cell("lstm", 4, hidden_size=6),
 }
 
 
+MODEL_VALUES = {
+    "classifier": {},
+    "labeler": {"gradient": "store", "dropout": 0.25},
+    "regressor": {"embedding": 7, "pool": None},
+    "language_model": {"tied": True},
+}
+
+
 @pytest.mark.parametrize("cell", CELL_VALUES.values(), ids=CELL_VALUES)
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", MODEL_VALUES)
 def test_what_is_built_is_described_by_what_it_was_built_from(kind, cell):
-    description = specs.Model(kind, cell, 5, gradient="store")
+    description = specs.Model(kind, cell, 5, **MODEL_VALUES[kind])
     model = tq.build(description, KEY)
     assert tq.describe(model) == description
     again = tq.build(tq.describe(model), jax.random.key(1))
@@ -162,6 +178,38 @@ def test_sizes_come_from_the_task_unless_they_are_given():
     assert tq.build(model.cell, KEY, task=task).input_size == task.input_size
 
 
+def a_task(**arrays):
+    split = {"inputs": np.ones((4, 5, 3)), **arrays}
+    return tq.Task.from_arrays(split, split, split)
+
+
+IDS = np.arange(20).reshape(4, 5)
+
+
+@pytest.mark.parametrize(
+    ("task", "built", "sizes"),
+    [
+        (a_task(targets=[0, 1, 2, 1]), tq.SequenceClassifier, (3, None)),
+        (a_task(targets=IDS % 7), tq.SequenceLabeler, (7, None)),
+        (a_task(targets=np.ones((4, 2))), tq.SequenceRegressor, (2, None)),
+        (a_task(targets=[0, 1, 1, 0], inputs=IDS), tq.SequenceClassifier, (2, 20)),
+        (
+            tq.Task.from_stream(*[np.arange(200) % 20] * 3, window=4),
+            tq.LanguageModel,
+            (20, 20),
+        ),
+    ],
+    ids=["classes", "labels", "numbers", "ids", "stream"],
+)
+def test_a_kind_that_is_none_is_what_the_task_asks_for(task, built, sizes):
+    described = specs.Model(None, specs.Cell("gru", input_size=3, hidden_size=2))
+    model = tq.build(described, KEY, task=task)
+    n_tokens = model.embedding and model.embedding.num_embeddings
+    assert (type(model), tq.describe(model).n_outputs, n_tokens) == (built, *sizes)
+    scores = tq.evaluate(model, task.test)
+    assert np.isfinite(scores["loss"])
+
+
 def test_a_task_is_described_by_what_it_was_loaded_with():
     task = tq.load_task("copying", delay=3, n_symbols=3, n_train=8)
     again = tq.build(tq.describe(task))
@@ -181,6 +229,13 @@ def test_a_task_is_described_by_what_it_was_loaded_with():
             {"cell.backend.name": "peps"},
             "cell.backend.name must be one .*got 'peps'",
         ),
+        ({"kind": None}, "kind must be one of .*, or registered .*None"),
+        ({"kind": "labeler", "pool": "mean"}, "pool must be left alone, 'last', for"),
+        ({"kind": "language_model", "embedding": 3}, "embedding must be left alone"),
+        ({"tied": True}, "tied must be left alone, False, for SequenceClassifier"),
+        ({"pool": None}, "pool must be given to|pool must be one of"),
+        ({"dropout": 1}, "dropout must be"),
+        ({"cell.controller.dropout": 1}, "cell.controller.dropout must be"),
         ({"n_outputs": None}, "n_outputs must be given to build a SequenceCl"),
         ({"n_outputs": 1}, "n_classes must be an integer >= 2, got 1"),
         (
@@ -318,3 +373,28 @@ def test_a_class_must_keep_its_arguments_to_be_described():
 def test_what_cannot_be_registered_is_refused(name, cls, message):
     with pytest.raises(ValueError, match=message):
         tq.register(name, cls)
+
+
+def test_defaults_of_training_are_those_of_fit():
+    parameters = inspect.signature(tq.fit).parameters
+    resolved = {
+        "learning_rate": LEARNING_RATE,
+        "schedule": "cosine",
+        "update_limit": UPDATE_LIMIT,
+    }
+    fields = {f.name: f.default for f in dataclasses.fields(specs.Training)}
+    assert fields == {
+        name: resolved.get(name, parameters[name].default) for name in fields
+    }
+    aside = {"model", "task", "optimizer", "seed", "directory", "resume", "progress"}
+    assert parameters.keys() - fields == aside | {"callbacks", "loggers"}
+
+
+def test_what_fit_resolves_is_what_the_description_says(tmp_path):
+    task = tq.load_task("copying", delay=1, n_symbols=1, n_train=8, n_valid=4)
+    described = specs.Model(None, specs.Cell("rnn", hidden_size=2))
+    model = tq.build(described, KEY, task=task)
+    training = dataclasses.asdict(specs.Training(epochs=1, batch_size=4))
+    by_description = tq.fit(model, task, progress=False, **training).history
+    by_default = tq.fit(model, task, progress=False, epochs=1, batch_size=4).history
+    assert by_description["train_loss"] == by_default["train_loss"]

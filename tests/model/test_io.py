@@ -29,19 +29,21 @@ class OwnBackend(tq.AbstractBackend):
     depth: float = 0.5
     rule: object = np.linalg.norm
 
-    def __getattr__(self, name):
-        return getattr(tq.Statevector(self.dtype), name)
+    @property
+    def inner(self):
+        return tq.Statevector(self.dtype)
 
+    def init(self, n_qubits):
+        return self.inner.init(n_qubits)
 
-for _name in tq.AbstractBackend.__abstractmethods__:
-    _method = getattr(tq.Statevector, _name)
+    def evolve(self, ansatz, angles, state):
+        return self.inner.evolve(ansatz, angles, state)
 
-    def _forward(self, *arguments, _name=_name):
-        return getattr(tq.Statevector(self.dtype), _name)(*arguments)
+    def expectation(self, observables, state):
+        return self.inner.expectation(observables, state)
 
-    setattr(OwnBackend, _name, _forward)
-OwnBackend.__abstractmethods__ = frozenset()
-OwnBackend.gradients = ("store",)
+    def to_statevector(self, state):
+        return self.inner.to_statevector(state)
 
 
 class OwnCell(tq.cells.AbstractClassicalCell):
@@ -70,6 +72,26 @@ class OwnCell(tq.cells.AbstractClassicalCell):
     def __call__(self, carry, x):
         x = x.astype(self.weight.dtype)
         z = self.function(self.weight @ x[self.order] + carry + self.constant)
+        return z, z
+
+
+class Numeric(tq.cells.AbstractClassicalCell):
+    """A registered cell whose constructor needs the entries of its arrays."""
+
+    input_size: int
+    hidden_size: int
+    weight: jax.Array
+
+    def __init__(self, input_size, hidden_size, *, key):
+        self.input_size, self.hidden_size = input_size, hidden_size
+        weight = np.asarray(jax.random.normal(key, (hidden_size, input_size)))
+        self.weight = jnp.asarray(weight / np.abs(weight).max())
+
+    def init(self):
+        return jnp.zeros(self.hidden_size)
+
+    def __call__(self, carry, x):
+        z = carry + self.weight @ x
         return z, z
 
 
@@ -142,7 +164,7 @@ def test_a_model_of_a_class_of_one_s_own(tmp_path):
     loaded = tq.load(path, like=own_model(seed=1))
     assert eqx.tree_equal(loaded, model)
     np.testing.assert_array_equal(loaded(XS), model(XS))
-    with pytest.raises(ValueError, match="like must be given to .*a SequenceClass"):
+    with pytest.raises(ValueError, match="like must be given to load .*a model"):
         tq.load(path)
     with pytest.raises(ValueError, match="like must be an instance of Module, got int"):
         tq.load(path, like=3)
@@ -150,6 +172,12 @@ def test_a_model_of_a_class_of_one_s_own(tmp_path):
         tq.load(path, like=model, backend=tq.MPS(2))
     alone = tq.save(model.cell, tmp_path / "cell.npz")
     assert eqx.tree_equal(tq.load(alone, like=OwnCell(seed=1)), model.cell)
+
+
+def test_a_model_of_registered_classes_needs_nothing_else(tmp_path):
+    tq.register("numeric", Numeric)
+    model = tq.SequenceClassifier(Numeric(3, 2, key=KEYS[0]), 5, key=KEYS[1])
+    assert eqx.tree_equal(tq.load(tq.save(model, tmp_path / "model.npz")), model)
 
 
 def other_function(model):
@@ -259,6 +287,11 @@ def rewritten(path, change):
             lambda h, a: h["description"]["cell"]["circuit"].update(n_qubits="two"),
             "cell.circuit.n_qubits must be an integer >= 1, got 'two'",
         ),
+        (
+            lambda h, a: h.update(description=tq.specs.to_dict(tq.specs.Task("x"))),
+            "lacks or misplaces a model, with a Task",
+        ),
+        (lambda h, a: h.update(layout=3), "like must be given to load"),
         (lambda h, a: h.update(description=3), "plain must be an instance of Mapping"),
         (lambda h, a: h.update(format="tnqrnn model 3"), "format 'tnqrnn model 3'"),
         (

@@ -201,6 +201,7 @@ def test_a_model_file_without_its_description_is_refused(tmp_path):
         ({"controller": "swish"}, "activation must be one of .*'swish'"),
         ({"readout": "big"}, "readout must be one of .*'big'"),
         ({"readout": np.nan}, "readout must be a finite number"),
+        ({"readout": 10**400}, "readout must be a finite number, got 1000"),
         ({"readout": 1e39}, "readout must be finite in float32, got 1e\\+39"),
         ({"observables": ["Z3"]}, "act on qubits 0 to 2"),
         ({"feedback": "no"}, "feedback must be True or False, got 'no'"),

@@ -146,6 +146,8 @@ def test_a_key_that_no_field_has_is_refused_by_its_path(data, name):
         ("model.cell.backend.max_bond", 0, "an integer >= 1 or None, got 0."),
         ("model.cell.backend.cutoff", 2, "a finite number in [0, 1], got 2."),
         ("model.cell.backend.cutoff", 10**400, "a finite number in [0, 1], got 1000"),
+        ("model.cell.readout", 10**400, "a string or a finite number, got 1000"),
+        ("model.cell.circuit.n_qubits", -(10**400), "an integer >= 1, got -1000"),
         ("model.cell.readout", None, "a string or a finite number, got None."),
         ("model.cell.feedback", 1, "True or False, got 1."),
         ("model.cell.observables", {"Z0": 1}, "a string or [a string, ...], got"),

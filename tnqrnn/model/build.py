@@ -63,7 +63,8 @@ def build(
         description: of a circuit, backend, controller, cell, model or task.
         key: PRNG key of the initial weights, for a cell or a model. A model's cell gets
             the first half of ``jax.random.split(key)``, its head the second.
-        task: where sizes that are ``None`` come from.
+        task: where what is ``None`` for "the task's" comes from: sizes, and the kind of
+            a model.
         backend: one in place of the described one, for a cell or a model.
 
     Returns:
@@ -134,7 +135,10 @@ def _model(
     keys = jax.random.split(key)
     with _inside("cell"):
         cell = _cell(description.cell, keys[0], backend)
-    return _made(cls, description, cell=cell, key=keys[1])
+    given = {"cell": cell, "key": keys[1]}
+    if description.embedding is not None and "embedding" in arguments_of(cls):
+        given["embedding"] = (description.embedding, cell.input_size)
+    return _made(cls, description, **given)
 
 
 def _made(cls: type, description: specs.AbstractDescription, **given: Any) -> Any:
@@ -199,15 +203,25 @@ def _named_class(
 
 
 def _sized(description: Any, task: Task) -> Any:
-    """A description whose sizes that are ``None`` are a task's."""
+    """A description in which the task's sizes stand where ``None`` stood."""
     if isinstance(description, specs.Model):
-        n_outputs = description.n_outputs or task.n_classes
+        if description.kind is None:
+            description = dataclasses.replace(description, kind=_kind_for(task))
+        sizes = {"n_outputs": description.n_outputs or task.n_outputs}
+        if "embedding" in arguments_of(_named_class(description, MODELS)):
+            sizes["embedding"] = description.embedding or task.n_tokens
         cell = _sized(description.cell, task)
-        return dataclasses.replace(description, cell=cell, n_outputs=n_outputs)
+        return dataclasses.replace(description, cell=cell, **sizes)
     if isinstance(description, specs.Cell):
         input_size = description.input_size or task.input_size
         return dataclasses.replace(description, input_size=input_size)
     return description
+
+
+def _kind_for(task: Task) -> str:
+    """The first kind of model whose first kind of targets is the task's."""
+    learns = {name: getattr(cls, "learns", ("",))[0] for name, cls in MODELS.items()}
+    return next(name for name, targets in learns.items() if targets == task.kind)
 
 
 @contextlib.contextmanager

@@ -11,11 +11,11 @@ from tnqrnn.backends import AbstractBackend
 from tnqrnn.circuits import Ansatz, PauliString, hardware_efficient, parse_observables
 from tnqrnn.circuits.ansatz import ENTANGLERS, ROTATIONS, TOPOLOGIES
 from tnqrnn.circuits.observables import NAMED
+from tnqrnn.layout import layout
 from tnqrnn.model.base import AbstractCell, parameter_dtype
 from tnqrnn.model.controller import Controller
 from tnqrnn.model.heads import AbstractSequenceModel
 from tnqrnn.model.kinds import NAME_FIELD, argument_for, arguments_of, name_of
-from tnqrnn.layout import layout
 from tnqrnn.tasks import Task
 
 
@@ -132,6 +132,8 @@ def _value(thing: Any, argument: str) -> Any:
             f"described, got {type(thing).__name__}, which does not."
         )
     value = getattr(thing, argument)
+    if isinstance(value, eqx.nn.Embedding):
+        return value.num_embeddings
     if argument == "observables":
         return observable_names(value, thing.ansatz.n_qubits)
     parts = (Ansatz, AbstractBackend, Controller, AbstractCell)

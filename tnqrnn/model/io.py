@@ -7,6 +7,7 @@ alone. A model of classes that no description names is written with its layout, 
 read into a model of the same structure that the caller brings.
 """
 
+import functools
 import importlib.metadata
 import io
 import json
@@ -22,11 +23,11 @@ import numpy as np
 from tnqrnn import specs
 from tnqrnn.backends import AbstractBackend
 from tnqrnn.checks import check_instance
+from tnqrnn.layout import difference, layout
 from tnqrnn.model.build import build
 from tnqrnn.model.describe import describe
 from tnqrnn.model.format_1 import FORMAT_1, names_of_format_1, to_description
 from tnqrnn.model.kinds import BACKENDS, is_described
-from tnqrnn.layout import difference, layout
 from tnqrnn.records import write_atomic
 
 FORMAT = "tnqrnn model 2"
@@ -125,7 +126,7 @@ def load(
             )
         _check_like(path, specs.to_dict(description), specs.to_dict(describe(like)))
     _check_backend(path, description, backend)
-    model = build(description, jax.random.key(0), backend=backend)  # type: ignore
+    model = _shapes(description, backend)
     if header["format"] == FORMAT_1:
         arrays = names_of_format_1(arrays, list(_arrays(model)))
     return _filled(path, model, arrays, is_rounded=backend is not None)
@@ -157,7 +158,10 @@ def _description(path: str | Path, header: dict[str, Any]) -> specs.AbstractDesc
     try:
         if header["format"] == FORMAT_1:
             return to_description(header)
-        return specs.from_dict(header["description"])
+        description = specs.from_dict(header["description"])
+        if not isinstance(description, specs.Model | specs.Cell):
+            raise ValueError(f"a model, with a {type(description).__name__}")
+        return description
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"path must be a model file with a whole header, got {str(path)!r}, "
@@ -178,6 +182,20 @@ def _check_backend(
         )
 
 
+def _shapes(
+    description: specs.AbstractDescription, backend: AbstractBackend | None
+) -> Any:
+    """What a description builds, with shapes and dtypes in place of the arrays.
+
+    Nothing is drawn, which would take seconds of compiling.
+    """
+    make = functools.partial(build, description, backend=backend)
+    try:
+        return eqx.filter_eval_shape(make, jax.random.key(0))
+    except jax.errors.JAXTypeError:  # a user's constructor that computes with numbers
+        return make(jax.random.key(0))
+
+
 def _load_like(
     path: str | Path,
     header: dict[str, Any],
@@ -187,9 +205,8 @@ def _load_like(
 ) -> Any:
     """A module of unregistered classes, by one of the same structure."""
     if like is None:
-        name = header["layout"]["class"]
         raise ValueError(
-            f"like must be given to load {str(path)!r}, a {name} whose classes are not "
+            f"like must be given to load {str(path)!r}, a model whose classes are not "
             "all registered, got None."
         )
     _check_like(path, header["layout"], layout(like))
@@ -222,8 +239,9 @@ def _filled(
     own = _arrays(model)
     dtypes = {name: array.dtype for name, array in own.items()}
     if is_rounded:
-        dtypes = {name: a.dtype for name, a in arrays.items() if name in own}
-    wanted = {name: (own[name].shape, str(dtypes.get(name))) for name in own}
+        floats = {name: a for name, a in arrays.items() if a.dtype.kind == "f"}
+        dtypes |= {name: a.dtype for name, a in floats.items() if name in own}
+    wanted = {name: (own[name].shape, str(dtypes[name])) for name in own}
     given = {name: (array.shape, str(array.dtype)) for name, array in arrays.items()}
     if wanted != given:
         name = next(n for n in wanted | given if wanted.get(n) != given.get(n))
@@ -237,14 +255,18 @@ def _filled(
         else jnp.asarray(arrays[name], old.dtype)
         for name, old in own.items()
     ]
-    arrays_of_model, static = eqx.partition(model, eqx.is_array)
+    arrays_of_model, static = eqx.partition(model, _is_array)
     tree = jax.tree.structure(arrays_of_model)
     return eqx.combine(jax.tree.unflatten(tree, new), static)
 
 
+def _is_array(leaf: Any) -> bool:
+    return eqx.is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)
+
+
 def _arrays(model: Any) -> dict[str, Any]:
     """Every array in a module by its path, in the order of its leaves."""
-    filtered = eqx.filter(model, eqx.is_array)
+    filtered = eqx.filter(model, _is_array)
     leaves, _ = jax.tree_util.tree_flatten_with_path(filtered)
     names = [jax.tree_util.keystr(p, simple=True, separator=".") for p, _ in leaves]
     return {

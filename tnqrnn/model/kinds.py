@@ -17,8 +17,10 @@ from tnqrnn.model.base import AbstractCell
 from tnqrnn.model.cell import QRNNCell
 from tnqrnn.model.heads import (
     AbstractSequenceModel,
+    LanguageModel,
     SequenceClassifier,
     SequenceLabeler,
+    SequenceRegressor,
 )
 
 BACKENDS: dict[str, type] = {
@@ -35,6 +37,8 @@ CELLS: dict[str, type] = {
 MODELS: dict[str, type] = {
     "classifier": SequenceClassifier,
     "labeler": SequenceLabeler,
+    "regressor": SequenceRegressor,
+    "language_model": LanguageModel,
 }
 _TABLES: dict[type, dict[str, type]] = {
     AbstractBackend: BACKENDS,

@@ -219,7 +219,11 @@ def check_carry(cell: AbstractCell, carry: Carry, lead: tuple[int, ...]) -> None
         return jax.tree.structure(kept), shapes
 
     first = jax.eval_shape(cell.init)
-    if type(carry) is not type(first) or arrays(carry, ()) != arrays(first, lead):
+    if isinstance(first, jax.ShapeDtypeStruct):  # a carry that is one array
+        is_other = not eqx.is_array(carry)
+    else:
+        is_other = type(carry) is not type(first)
+    if is_other or arrays(carry, ()) != arrays(first, lead):
         start = f" with leading axes {lead}" if lead else ""
         raise ValueError(
             f"carry must be like the cell's init(), {_summary(first)}{start}, "

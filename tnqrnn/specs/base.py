@@ -24,6 +24,9 @@ class Range(NamedTuple):
     minimum: float = -math.inf
     maximum: float = math.inf
 
+    def __contains__(self, value: Any) -> bool:
+        return bool(self.minimum <= value <= self.maximum)
+
     @property
     def rule(self) -> str:
         """The bounds in words, with a space in front unless there are none."""
@@ -40,7 +43,7 @@ Count = Annotated[int, Range(1)]
 Whole = Annotated[int, Range(0)]
 """An integer >= 0."""
 
-Positive = Annotated[float, Range(0)]
+NonNegative = Annotated[float, Range(0)]
 """A finite number >= 0."""
 
 Share = Annotated[float, Range(0, 1)]
@@ -191,7 +194,7 @@ def _is_like(kind: Any, value: Any) -> bool:
     if base in (int, float):
         number = numbers.Integral if base is int else numbers.Real
         is_number = isinstance(value, number) and not isinstance(value, bool)
-        return is_number and _is_within(bounds, value)
+        return is_number and _is_finite(base, value) and value in bounds
     if origin is tuple:
         return listed and len(value) == len(get_args(base))
     if origin is Sequence:
@@ -203,12 +206,11 @@ def _is_like(kind: Any, value: Any) -> bool:
     return isinstance(value, base)
 
 
-def _is_within(bounds: Range, value: Any) -> bool:
+def _is_finite(base: type, value: Any) -> bool:
     try:
-        finite = math.isfinite(value)
+        return base is int or math.isfinite(value)
     except OverflowError:  # an integer that no float holds
-        return isinstance(value, numbers.Integral) and bounds.maximum == math.inf
-    return finite and bounds.minimum <= value <= bounds.maximum
+        return False
 
 
 def _converted(name: str, kind: Any, value: Any) -> Any:

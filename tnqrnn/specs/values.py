@@ -11,8 +11,8 @@ from typing import Any
 from tnqrnn.specs.base import (
     AbstractDescription,
     Count,
+    NonNegative,
     Options,
-    Positive,
     Share,
     Whole,
 )
@@ -114,7 +114,7 @@ class Controller(AbstractDescription):
     activation: str = "gelu"
     hidden: Sequence[Count] = (64,)
     embedding_size: Count | None = None
-    init_scale: Positive = 0.1
+    init_scale: NonNegative = 0.1
     dropout: Share = 0.0
 
 
@@ -175,15 +175,16 @@ class Model(AbstractDescription):
     """A cell with what stands before and behind it.
 
     Attributes:
-        kind: ``"classifier"``, ``"labeler"``, or what a user's own class was registered
-            under, see :func:`tnqrnn.register`.
+        kind: ``"classifier"``, ``"labeler"``, ``"regressor"``, ``"language_model"``, or
+            what a user's own class was registered under, see :func:`tnqrnn.register`;
+            ``None`` for what the task's targets ask for.
         cell: the recurrence.
         n_outputs: classes, targets or tokens, whatever the kind of model gives;
             ``None`` for the task's.
         embedding: number of tokens of a learned embedding, each of the cell's input
             size; ``None`` for the task's, and no embedding if its inputs are features.
         pool: how a sequence's steps become one, see the kind's class.
-        dropout: probability that a value is left out in training.
+        dropout: the share of values that training sets to 0.
         tied: whether head and embedding share their matrix.
         gradient: mode of :func:`tnqrnn.unroll`.
         options: further arguments, of a user's own model.
@@ -196,7 +197,7 @@ class Model(AbstractDescription):
     8
     """
 
-    kind: str
+    kind: str | None
     cell: Cell
     n_outputs: Count | None = None
     embedding: Count | None = None
@@ -229,7 +230,7 @@ class Task(AbstractDescription):
 
 @dataclass(frozen=True)
 class Training(AbstractDescription):
-    """The arguments of :func:`tnqrnn.fit` that decide its result.
+    """The arguments of :func:`tnqrnn.fit` that decide its result, for Adam.
 
     Raises:
         ValueError: a field of another type or out of range.
@@ -240,10 +241,11 @@ class Training(AbstractDescription):
 
     epochs: Count = 40
     batch_size: Count = 64
-    learning_rate: Positive = 3e-3
+    learning_rate: NonNegative = 3e-3
     schedule: str = "cosine"
     warmup_epochs: Whole = 0
-    clip_norm: Positive | None = 1.0
+    clip_norm: NonNegative | None = 1.0
+    update_limit: NonNegative | None = 0.02
     patience: Count | None = None
 
 
