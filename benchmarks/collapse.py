@@ -25,10 +25,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import optax
 import tyro
+from tnqrnn.training.batches import shuffled_rows
 
 import tnqrnn as tq
 from tnqrnn.model.base import with_fields
-from tnqrnn.training.batches import shuffled_rows
 from tnqrnn.training.update_limit import limit_updates
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "training"

@@ -203,9 +203,7 @@ def test_a_tied_head_is_the_embedding():
     ids = np.array([[4, 0, 2]])
     z = tq.unroll(cell, model.embedding.weight[ids]).readouts
     seen = z @ model.head.weight.T + model.head.bias[None, None]
-    np.testing.assert_allclose(
-        model(ids), seen @ model.embedding.weight.T, atol=1e-10
-    )
+    np.testing.assert_allclose(model(ids), seen @ model.embedding.weight.T, atol=1e-10)
     assert tq.LanguageModel(cell, 6, key=jax.random.key(1))(ids).shape == (1, 3, 6)
 
 

@@ -18,8 +18,8 @@ from tnqrnn.layout import layout
 from tnqrnn.model.cells import GRU
 from tnqrnn.records import RecordError
 from tnqrnn.tasks import Task, load_task
-from tnqrnn.training import NonFiniteError, checkpoint, chunks, fit
 from tnqrnn.tasks.objectives import shuffled_rows
+from tnqrnn.training import NonFiniteError, checkpoint, chunks, fit
 
 _OPTIONS = {
     "epochs": 6,

@@ -13,8 +13,8 @@ from small_training import Linear, blobs, linear, small_task
 import tnqrnn as tq
 from tnqrnn.model.cells import GRU
 from tnqrnn.tasks import Classify, Regress, Task, load_task
-from tnqrnn.training import NonFiniteError, evaluate, fit
 from tnqrnn.tasks.objectives import shuffled_rows
+from tnqrnn.training import NonFiniteError, evaluate, fit
 from tnqrnn.training.history import best_epoch, epochs_without_gain
 from tnqrnn.training.schedules import rates
 
@@ -278,7 +278,10 @@ def test_patience_ends_a_run_that_no_longer_improves():
             {"schedule": optax.constant_schedule(0.1), "warmup_epochs": 2},
             "must be left out when schedule is a function of the step, got None and 2",
         ),
-        ({"callbacks": [3]}, r"callbacks\[0\] must be a function of one Progress, got 3"),
+        (
+            {"callbacks": [3]},
+            r"callbacks\[0\] must be a function of one Progress, got 3",
+        ),
         ({"callbacks": print}, "callbacks must be a sequence, got <built-in"),
         ({"loggers": [print]}, r"loggers\[0\] must have the methods start, log and"),
     ],

@@ -187,9 +187,7 @@ class QRNNCell(AbstractCell):
             others = jnp.concatenate([others, jnp.asarray(context, dtype)])
         return self.network(x, others, key=key)
 
-    def select(
-        self, condition: jax.Array, new: QRNNCarry, old: QRNNCarry
-    ) -> QRNNCarry:
+    def select(self, condition: jax.Array, new: QRNNCarry, old: QRNNCarry) -> QRNNCarry:
         state = self.engine.select(condition, new.state, old.state)
         return QRNNCarry(state, jnp.where(condition, new.readouts, old.readouts))
 

@@ -159,9 +159,7 @@ def check_sequence(cell: AbstractCell, xs: ArrayLike) -> tuple[int, ...]:
     return shape
 
 
-def check_lengths(
-    lengths: ArrayLike, lead: tuple[int, ...], n_steps: int
-) -> jax.Array:
+def check_lengths(lengths: ArrayLike, lead: tuple[int, ...], n_steps: int) -> jax.Array:
     """The steps of each sample as int32, of the batch's leading axes.
 
     Raises:

@@ -190,8 +190,7 @@ class Stream:
         tokens = _ids("tokens", tokens)
         if tokens.max() >= objective.n_tokens:
             raise ValueError(
-                f"tokens must be < n_tokens = {objective.n_tokens}, "
-                f"got {tokens.max()}."
+                f"tokens must be < n_tokens = {objective.n_tokens}, got {tokens.max()}."
             )
         object.__setattr__(self, "tokens", tokens)
 
@@ -475,9 +474,7 @@ def _lengths(lengths: Any, n_samples: int, n_steps: int) -> np.ndarray:
     check_shape("lengths", array, (n_samples,))
     integral = np.issubdtype(array.dtype, np.integer)
     if not integral or array.min() < 1 or array.max() > n_steps:
-        got = (
-            f"values from {array.min()} to {array.max()}" if integral else array.dtype
-        )
+        got = f"values from {array.min()} to {array.max()}" if integral else array.dtype
         raise ValueError(f"lengths must be integers in [1, {n_steps}], got {got}.")
     return array.astype(np.int32)
 

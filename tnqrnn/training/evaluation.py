@@ -18,7 +18,8 @@ from tnqrnn.tasks import (
 )
 from tnqrnn.tasks.base import TARGETS
 from tnqrnn.training.chunks import compiled, in_chunks
-from tnqrnn.training.programs import Model, batch_sums, score_steps
+from tnqrnn.training.programs import Model, score_steps
+
 
 def evaluate(
     model: Model, split: Split | Stream, *, batch_size: int = 64
@@ -117,7 +118,9 @@ class Scoring:
         self._index = jnp.asarray(self._objective.scoring_steps(split, batch_size))
         self._carry = first_carry(model, self._objective, batch_size)
         zero = jnp.zeros((), jnp.int32)
-        self._program = compiled(score_steps, *self._arguments(model, self._carry), zero, zero)
+        self._program = compiled(
+            score_steps, *self._arguments(model, self._carry), zero, zero
+        )
 
     def scores(self, model: Model, between: Callable[[], None]) -> dict[str, float]:
         """The scores of a model; ``between`` is called between chunks.

@@ -28,7 +28,7 @@ from tnqrnn.training.callbacks import (
     wants_to_stop,
 )
 from tnqrnn.training.checkpoint import Checkpoint, CheckpointFolder
-from tnqrnn.training.chunks import Interrupts, compiled, deferred_interrupts, in_chunks
+from tnqrnn.training.chunks import compiled, deferred_interrupts, in_chunks
 from tnqrnn.training.evaluation import Scoring, check_fit, first_carry
 from tnqrnn.training.history import (
     History,
@@ -46,7 +46,6 @@ from tnqrnn.training.programs import (
     promotion_as_usual,
     train_steps,
 )
-from tnqrnn.training.update_limit import UPDATE_LIMIT
 from tnqrnn.training.schedules import (
     LEARNING_RATE,
     Schedule,
@@ -56,6 +55,7 @@ from tnqrnn.training.schedules import (
     rates,
     with_extra_arguments,
 )
+from tnqrnn.training.update_limit import UPDATE_LIMIT
 
 _LEAST_NORM = 1e-30  # 0 would stop all learning, silently
 _SECONDS_A_CHECKPOINT = 5.0
@@ -263,7 +263,9 @@ class _Run:
         self.task, self.objective = task, task.objective
         self.optimizer, self.batch_size = optimizer, batch_size
         self.epochs, self.seed = epochs, seed
-        self.clip_norm = jnp.asarray(np.float32(np.inf if clip_norm is None else clip_norm))
+        self.clip_norm = jnp.asarray(
+            np.float32(np.inf if clip_norm is None else clip_norm)
+        )
         self.update_limit = None
         if update_limit is not None:
             self.update_limit = jnp.asarray(np.float32(update_limit))

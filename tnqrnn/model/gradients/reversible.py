@@ -148,9 +148,7 @@ def _backward(static: Any, residuals: tuple, cotangents: tuple) -> tuple:
         state, dstate, dz = carry
         moment, z, dz_out = inputs
         dz = dz + dz_out
-        angles, to_z = jax.vjp(
-            lambda z: _angles(cell, moment, z, samples.context), z
-        )
+        angles, to_z = jax.vjp(lambda z: _angles(cell, moment, z, samples.context), z)
         operators, to_angles = jax.vjp(
             jax.vmap(lambda a: backend.operators(ansatz, a)), angles
         )
