@@ -141,7 +141,7 @@ def model_of(run: Run, seed: int) -> tq.SequenceClassifier:
 class Shortened(eqx.Module):
     """A controller through which no dL/dz longer than ``bound`` comes back."""
 
-    network: eqx.Module
+    network: Any
     bound: float = eqx.field(static=True)
 
     def __call__(self, x: jax.Array, z: jax.Array) -> jax.Array:

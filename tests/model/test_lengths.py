@@ -91,10 +91,10 @@ def test_a_padded_batch_is_each_sample_alone(name, mode):
         arguments = padded(xs, lengths, padding), jnp.asarray(lengths), shares
         zs, states, (dparams, dxs) = results(name, mode, params, *arguments)
         expected = jax.tree.map(jnp.zeros_like, params)
+        close = functools.partial(np.testing.assert_allclose, atol=1e-10)
         for b, length in enumerate(lengths):
             alone = xs[b : b + 1, :length], None, shares[b : b + 1]
             z, state, (dparam, dx) = results(name, mode, params, *alone)
-            close = functools.partial(np.testing.assert_allclose, atol=1e-10)
             close(zs[b, :length], z[0])
             close(zs[b, length:], np.broadcast_to(z[0, -1:], zs[b, length:].shape))
             jax.tree.map(lambda a, c, b=b: close(a[b], c[0]), states, state)

@@ -128,7 +128,7 @@ def test_a_finished_run_is_read_back_without_training(tmp_path, monkeypatch):
     first = _fit(tmp_path)
     files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert set(files) == {".lock", "best.ckpt", "last.ckpt"}
-    monkeypatch.setattr("tnqrnn.training.loop._Run._rest_of_epoch", pytest.fail)
+    monkeypatch.setattr("tnqrnn.training.run.Run._rest_of_epoch", pytest.fail)
     again = _fit(tmp_path)
     _assert_same_run(first, again)
     assert again.history == first.history and again.compile_seconds == 0

@@ -8,7 +8,6 @@ from tnqrnn.model.cell import QRNNCarry, QRNNCell
 from tnqrnn.model.controller import Controller
 from tnqrnn.model.describe import describe
 from tnqrnn.model.heads import (
-    AbstractSequenceModel,
     LanguageModel,
     SequenceClassifier,
     SequenceLabeler,
@@ -17,6 +16,7 @@ from tnqrnn.model.heads import (
 from tnqrnn.model.io import load, save
 from tnqrnn.model.kinds import register
 from tnqrnn.model.rnn import unroll
+from tnqrnn.model.sequence_model import AbstractSequenceModel
 
 __all__ = [
     "AbstractCell",

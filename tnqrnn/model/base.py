@@ -41,15 +41,11 @@ class AbstractCell(eqx.Module):
 
     Attributes:
         input_size: F, length of x_t.
-        context_size: C, length of the context that every step reads; 0 for none.
-        has_chance: whether a step draws from a key; without it none is handed over.
-        lost_names: what :meth:`lost` says.
+
+    A cell that reads a context has its length C as ``context_size``.
     """
 
     input_size: eqx.AbstractVar[int]
-    context_size = 0
-    has_chance = False
-    lost_names: tuple[str, ...] = ()
 
     @property
     @abc.abstractmethod
@@ -60,6 +56,16 @@ class AbstractCell(eqx.Module):
     @abc.abstractmethod
     def gradients(self) -> tuple[str, ...]:
         """Gradient modes :func:`tnqrnn.unroll` may use, the default first."""
+
+    @property
+    def has_chance(self) -> bool:
+        """Whether a step draws from a key; without it none is handed over."""
+        return False
+
+    @property
+    def lost_names(self) -> tuple[str, ...]:
+        """What :meth:`lost` says."""
+        return ()
 
     @property
     def grows(self) -> bool:
@@ -109,13 +115,14 @@ class AbstractCell(eqx.Module):
         Raises:
             ValueError: another shape, or one too many or too few.
         """
-        wanted = (*lead, self.context_size) if self.context_size else None
+        size = getattr(self, "context_size", 0)
+        wanted = (*lead, size) if size else None
         shape = None if context is None else np.shape(context)
         if shape != wanted:
             rule = f"of shape {wanted}" if wanted else "None"
             raise ValueError(
-                f"context must be {rule} for a cell of context_size="
-                f"{self.context_size}, got {'None' if shape is None else shape}."
+                f"context must be {rule} for a cell of context_size={size}, "
+                f"got {'None' if shape is None else shape}."
             )
 
     @abc.abstractmethod

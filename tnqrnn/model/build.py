@@ -14,7 +14,6 @@ from tnqrnn.checks import check_instance
 from tnqrnn.circuits import Ansatz, hardware_efficient
 from tnqrnn.model.base import AbstractCell
 from tnqrnn.model.controller import Controller
-from tnqrnn.model.heads import AbstractSequenceModel
 from tnqrnn.model.kinds import (
     BACKENDS,
     CELLS,
@@ -23,6 +22,7 @@ from tnqrnn.model.kinds import (
     argument_for,
     arguments_of,
 )
+from tnqrnn.model.sequence_model import AbstractSequenceModel
 from tnqrnn.tasks import Task, load_task
 
 

@@ -9,7 +9,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -72,11 +72,6 @@ class QRNNCell(AbstractCell):
     (6,)
     """
 
-    lost_names: ClassVar[tuple[str, ...]] = (
-        "infidelity",
-        "readout_bound",
-        "discarded_weight",
-    )
     network: ControllerNetwork
     gain: jax.Array | None
     input_size: int = eqx.field(static=True)
@@ -208,6 +203,10 @@ class QRNNCell(AbstractCell):
     @property
     def has_chance(self) -> bool:
         return self.controller.dropout > 0
+
+    @property
+    def lost_names(self) -> tuple[str, ...]:
+        return ("infidelity", "readout_bound", "discarded_weight")
 
     def lost(self, truncation: Truncation) -> dict[str, jax.Array]:
         last = jax.tree.map(lambda leaf: leaf[:, -1], truncation)

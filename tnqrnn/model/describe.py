@@ -14,8 +14,8 @@ from tnqrnn.circuits.observables import NAMED
 from tnqrnn.layout import layout
 from tnqrnn.model.base import AbstractCell, parameter_dtype
 from tnqrnn.model.controller import Controller
-from tnqrnn.model.heads import AbstractSequenceModel
 from tnqrnn.model.kinds import NAME_FIELD, argument_for, arguments_of, name_of
+from tnqrnn.model.sequence_model import AbstractSequenceModel
 from tnqrnn.tasks import Task
 
 

@@ -1,244 +1,29 @@
-"""Models over any cell: an embedding of token ids, the cell, and one linear head.
+"""Sequence models: classifier, labeler, regressor and language model.
 
-::
-
-    ids (B, T) --embedding--> xs (B, T, F) --cell--> z (B, T, M) --head--> outputs
-    features (B, T, F) ---------^
+They differ in which steps the head sees and in what it gives
+(:mod:`tnqrnn.model.sequence_model`).
 """
 
-import abc
-from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import PRNGKeyArray
 
-from tnqrnn.backends import AbstractBackend
 from tnqrnn.checks import check_bool, check_choice, check_instance, check_int
-from tnqrnn.model.base import AbstractCell, Carry, Rollout, parameter_dtype
-from tnqrnn.model.controller import check_dropout, dropped
+from tnqrnn.model.base import AbstractCell, parameter_dtype
+from tnqrnn.model.controller import check_dropout
 from tnqrnn.model.gradients import GRADIENTS
-from tnqrnn.model.gradients.base import before_end
-from tnqrnn.model.rnn import check_lengths, roll_out, start_of_batch, within_budget
-
-POOLS = ("last", "mean", "max")
-
-
-class AbstractSequenceModel(eqx.Module):
-    """A cell with what comes before and after it; subclasses say what the head sees.
-
-    Attributes:
-        cell: quantum or classical.
-        embedding: a vector of length F for every token id; ``None`` if inputs are
-            features.
-        dropout: the share of values of embedded inputs and of the head's inputs that
-            are set to 0 where a call is given a key.
-        gradient: mode of :func:`tnqrnn.unroll` that the model uses.
-        learns: what the targets it can learn are, for messages.
-    """
-
-    cell: eqx.AbstractVar[AbstractCell]
-    embedding: eqx.AbstractVar[eqx.nn.Embedding | None]
-    dropout: eqx.AbstractVar[float]
-    gradient: eqx.AbstractVar[str]
-    learns: ClassVar[tuple[str, ...]]
-
-    def __call__(self, xs: ArrayLike, **options: Any) -> jax.Array:
-        """The outputs alone; takes what :meth:`rollout` takes."""
-        return self.rollout(xs, **options)[0]
-
-    def rollout(
-        self,
-        xs: ArrayLike,
-        *,
-        lengths: ArrayLike | None = None,
-        carry: Carry | None = None,
-        context: Any = None,
-        key: PRNGKeyArray | None = None,
-        gradient: str | None = None,
-    ) -> tuple[jax.Array, Rollout]:
-        """Outputs, and the roll-out they come from.
-
-        Args:
-            xs (array of shape (T, F) or (B, T, F), or integers (T,) or (B, T)):
-                features, or token ids for a model with an embedding.
-            lengths (integers of shape () or (B,)): the steps of each sample.
-            carry: where to start; see :func:`tnqrnn.unroll`.
-            context: what every step reads beside x; see there.
-            key: PRNG key of dropout and all other chance; ``None`` for none.
-            gradient: mode of :func:`tnqrnn.unroll`; ``None`` for the model's own.
-
-        Raises:
-            ValueError: token ids out of range; else see :func:`tnqrnn.unroll`.
-        """
-        self.check_inputs(xs, lengths)
-        outputs, rollout = self.run(
-            xs,
-            lengths=lengths,
-            carry=carry,
-            context=context,
-            key=key,
-            gradient=gradient,
-        )
-        return outputs, within_budget(self.cell, rollout)
-
-    def run(
-        self,
-        xs: ArrayLike,
-        *,
-        lengths: ArrayLike | None = None,
-        carry: Carry | None = None,
-        context: Any = None,
-        key: PRNGKeyArray | None = None,
-        gradient: str | None = None,
-    ) -> tuple[jax.Array, Rollout]:
-        """:meth:`rollout` without a look at ids and at what was lost, for training."""
-        keys = (None, None, None) if key is None else jax.random.split(key, 3)
-        features = self._features(xs, lengths, keys[0])
-        rollout = roll_out(
-            self.cell,
-            features,
-            lengths=lengths,
-            carry=carry,
-            context=context,
-            key=keys[1],
-            gradient=self.gradient if gradient is None else gradient,
-        )
-        seen = jnp.vectorize(self.cell.features, signature="(m)->(m)")(
-            self.pooled(rollout.readouts, lengths)
-        )
-        return self.outputs(dropped(seen, self.dropout, keys[2])), rollout
-
-    def _features(
-        self, xs: ArrayLike, lengths: ArrayLike | None, key: PRNGKeyArray | None
-    ) -> ArrayLike:
-        """What the cell receives, (T, F) or (B, T, F)."""
-        if self.embedding is None:
-            return xs
-        ids = jnp.asarray(xs)
-        if not jnp.issubdtype(ids.dtype, jnp.integer) or ids.ndim not in (1, 2):
-            raise ValueError(
-                "xs must be token ids, integers of shape (T,) or (B, T), for a model "
-                f"with an embedding, got {ids.dtype} values of shape {ids.shape}."
-            )
-        if lengths is not None:  # what stands in padding need not be an id
-            lengths = check_lengths(lengths, ids.shape[:-1], ids.shape[-1])
-            ids = jnp.where(before_end(lengths, ids.shape[-1]), ids, 0)
-        return dropped(self.embedding.weight[ids], self.dropout, key)
-
-    def check_inputs(self, xs: ArrayLike, lengths: ArrayLike | None = None) -> None:
-        """Refuses token ids that the embedding does not have, where they are known.
-
-        Raises:
-            ValueError: an id is negative or too large, or there is no embedding.
-        """
-        if self.embedding is None or isinstance(xs, jax.core.Tracer):
-            return
-        ids = np.asarray(xs)
-        if not np.issubdtype(ids.dtype, np.integer) or ids.size == 0:
-            return  # the call itself refuses these
-        if lengths is not None and not isinstance(lengths, jax.core.Tracer):
-            steps = np.arange(ids.shape[-1])
-            ids = ids[steps < np.expand_dims(np.asarray(lengths), -1)]
-        n_tokens = self.embedding.num_embeddings
-        if ids.size and (ids.min() < 0 or ids.max() >= n_tokens):
-            raise ValueError(
-                f"xs must be token ids in [0, {n_tokens}), got values from "
-                f"{ids.min()} to {ids.max()}."
-            )
-
-    @property
-    def has_chance(self) -> bool:
-        """Whether a call draws from a key."""
-        return self.dropout > 0 or self.cell.has_chance
-
-    @property
-    def lost_names(self) -> tuple[str, ...]:
-        """What :meth:`lost` says: that of the cell."""
-        return self.cell.lost_names
-
-    def lost(self, rollout: Rollout) -> dict[str, jax.Array]:
-        """What a batch's roll-out lost of each sample, arrays of shape (B,)."""
-        return self.cell.lost(rollout.truncation)
-
-    def check_lost(self, largest: Mapping[str, float]) -> None:
-        """Warns or raises where a sample of a batch lost too much."""
-        self.cell.check_lost(largest)
-
-    def start(self, batch: int) -> Carry:
-        """The carry before the first step, for every sample of a batch."""
-        return start_of_batch(self.cell, batch)
-
-    @abc.abstractmethod
-    def pooled(self, readouts: jax.Array, lengths: ArrayLike | None) -> jax.Array:
-        """What the head sees of the readouts, (..., T, M): some or all steps."""
-
-    @abc.abstractmethod
-    def outputs(self, seen: jax.Array) -> jax.Array:
-        """The head, on what it sees, (..., M)."""
-
-    def with_backend(self, backend: AbstractBackend) -> Self:
-        """The same parameters on another representation of the quantum state.
-
-        Raises:
-            ValueError: the cell is classical.
-        """
-        cell = self.cell.with_backend(backend)
-        dtype = parameter_dtype(cell)
-        cast = jax.tree.map(lambda leaf: leaf.astype(dtype), self)
-        return eqx.tree_at(lambda model: model.cell, cast, cell)
-
-
-def pool(readouts: jax.Array, lengths: ArrayLike | None, how: str) -> jax.Array:
-    """One vector of M readouts a sequence, from those of its steps.
-
-    Args:
-        readouts (array of shape (..., T, M)): after a sample's last step, those of it.
-        lengths (integers of shape (...)): steps that count; ``None`` when all do.
-        how: ``"last"``, ``"mean"`` or ``"max"``, over the steps that count.
-    """
-    if how == "last":  # a sample stands still after its last step
-        return readouts[..., -1, :]
-    if how == "max":  # so repeating it changes no maximum either
-        return readouts.max(axis=-2)
-    if lengths is None:
-        return readouts.mean(axis=-2)
-    weights = before_end(lengths, readouts.shape[-2]).astype(readouts.dtype)
-    weights = weights / weights.sum(axis=-1, keepdims=True)
-    return jnp.sum(readouts * weights[..., None], axis=-2)
-
-
-def linear(layer: eqx.nn.Linear, seen: jax.Array) -> jax.Array:
-    """A linear layer on the last axis, (..., M) to (..., C)."""
-    return jnp.vectorize(layer, signature="(m)->(c)")(seen)
-
-
-def _embedding(
-    cell: AbstractCell, sizes: tuple[int, int] | None, key: PRNGKeyArray
-) -> eqx.nn.Embedding | None:
-    """A vector for every token id, as long as the cell's input."""
-    if sizes is None:
-        return None
-    if not isinstance(sizes, tuple | list) or len(sizes) != 2:
-        raise ValueError(f"embedding must be (n_tokens, size) or None, got {sizes!r}.")
-    n_tokens = check_int("embedding: n_tokens", sizes[0], minimum=1)
-    size = check_int("embedding: size", sizes[1], minimum=1)
-    if size != cell.input_size:
-        raise ValueError(
-            f"embedding must be of the cell's input_size = {cell.input_size}, "
-            f"got size {size}."
-        )
-    dtype = parameter_dtype(cell)
-    return eqx.nn.Embedding(n_tokens, size, dtype=dtype, key=jax.random.fold_in(key, 1))
-
-
-def _head(cell: AbstractCell, n_outputs: int, key: PRNGKeyArray) -> eqx.nn.Linear:
-    dtype = parameter_dtype(cell)
-    return eqx.nn.Linear(cell.output_size, n_outputs, dtype=dtype, key=key)
+from tnqrnn.model.sequence_model import (
+    POOLS,
+    AbstractSequenceModel,
+    linear,
+    make_embedding,
+    make_head,
+    pool,
+)
 
 
 class SequenceClassifier(AbstractSequenceModel):
@@ -291,11 +76,11 @@ class SequenceClassifier(AbstractSequenceModel):
     ) -> None:
         self.cell = check_instance("cell", cell, AbstractCell)
         self.n_classes = check_int("n_classes", n_classes, minimum=2)
-        self.embedding = _embedding(cell, embedding, key)
+        self.embedding = make_embedding(cell, embedding, key)
         self.pool = check_choice("pool", pool, POOLS)
         self.dropout = check_dropout(dropout)
         self.gradient = check_choice("gradient", gradient, ("auto", *GRADIENTS))
-        self.head = _head(cell, self.n_classes, key)
+        self.head = make_head(cell, self.n_classes, key)
 
     def pooled(self, readouts: jax.Array, lengths: ArrayLike | None) -> jax.Array:
         """One vector a sequence, (M,) or (B, M)."""
@@ -332,10 +117,10 @@ class SequenceLabeler(AbstractSequenceModel):
     ) -> None:
         self.cell = check_instance("cell", cell, AbstractCell)
         self.n_classes = check_int("n_classes", n_classes, minimum=2)
-        self.embedding = _embedding(cell, embedding, key)
+        self.embedding = make_embedding(cell, embedding, key)
         self.dropout = check_dropout(dropout)
         self.gradient = check_choice("gradient", gradient, ("auto", *GRADIENTS))
-        self.head = _head(cell, self.n_classes, key)
+        self.head = make_head(cell, self.n_classes, key)
 
     def pooled(self, readouts: jax.Array, lengths: ArrayLike | None) -> jax.Array:
         """All steps."""
@@ -391,11 +176,11 @@ class SequenceRegressor(AbstractSequenceModel):
     ) -> None:
         self.cell = check_instance("cell", cell, AbstractCell)
         self.n_outputs = check_int("n_outputs", n_outputs, minimum=1)
-        self.embedding = _embedding(cell, embedding, key)
+        self.embedding = make_embedding(cell, embedding, key)
         self.pool = None if pool is None else check_choice("pool", pool, POOLS)
         self.dropout = check_dropout(dropout)
         self.gradient = check_choice("gradient", gradient, ("auto", *GRADIENTS))
-        self.head = _head(cell, self.n_outputs, key)
+        self.head = make_head(cell, self.n_outputs, key)
 
     def pooled(self, readouts: jax.Array, lengths: ArrayLike | None) -> jax.Array:
         """One vector a sequence, or all steps."""
@@ -453,13 +238,13 @@ class LanguageModel(AbstractSequenceModel):
         self.cell = check_instance("cell", cell, AbstractCell)
         self.n_tokens = check_int("n_tokens", n_tokens, minimum=2)
         self.tied = check_bool("tied", tied)
-        embedding = _embedding(cell, (self.n_tokens, cell.input_size), key)
+        embedding = make_embedding(cell, (self.n_tokens, cell.input_size), key)
         assert embedding is not None  # sizes were given
         self.embedding = embedding
         self.dropout = check_dropout(dropout)
         self.gradient = check_choice("gradient", gradient, ("auto", *GRADIENTS))
         n_outputs = cell.input_size if self.tied else self.n_tokens
-        self.head = _head(cell, n_outputs, key)
+        self.head = make_head(cell, n_outputs, key)
         dtype = parameter_dtype(cell)
         self.bias = jnp.zeros(self.n_tokens, dtype) if self.tied else None
 

@@ -16,12 +16,12 @@ from tnqrnn.model import cells
 from tnqrnn.model.base import AbstractCell
 from tnqrnn.model.cell import QRNNCell
 from tnqrnn.model.heads import (
-    AbstractSequenceModel,
     LanguageModel,
     SequenceClassifier,
     SequenceLabeler,
     SequenceRegressor,
 )
+from tnqrnn.model.sequence_model import AbstractSequenceModel
 
 BACKENDS: dict[str, type] = {
     "statevector": Statevector,

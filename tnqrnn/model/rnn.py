@@ -116,10 +116,10 @@ def roll_out(
     cell.check_context(context, lead)
     keys = None
     if key is not None and cell.has_chance:
+        keys = jax.random.fold_in(key, 0)  # of the first sample, and of a single one
         if lead:
-            keys = jax.vmap(lambda b: jax.random.fold_in(key, b))(jnp.arange(*lead))
-        else:
-            keys = jax.random.fold_in(key, 0)
+            of_a_sample = lambda b: jax.random.fold_in(key, b)  # noqa: E731
+            keys = jax.vmap(of_a_sample)(jnp.arange(lead[0], dtype=jnp.int32))
     samples = Samples(xs, carry, lengths, context, keys)
     try:
         if lead:

@@ -1,6 +1,6 @@
 """Tasks: arrays to learn from, and what is asked of a model on them."""
 
-from tnqrnn.tasks.base import Split, Stream, Task
+from tnqrnn.tasks.base import Task
 from tnqrnn.tasks.objectives import (
     AbstractObjective,
     Batch,
@@ -9,6 +9,7 @@ from tnqrnn.tasks.objectives import (
     Regress,
 )
 from tnqrnn.tasks.registry import LOADERS, load_task
+from tnqrnn.tasks.splits import Split, Stream
 
 __all__ = [
     "LOADERS",

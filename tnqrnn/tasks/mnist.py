@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from tnqrnn.checks import check_choice, check_int, check_number
-from tnqrnn.tasks.base import Split, Task
+from tnqrnn.tasks.base import Task
 from tnqrnn.tasks.download import read_data
+from tnqrnn.tasks.splits import Split
 
 _SHAPES = {"row": (28, 28), "pixel": (784, 1), "block": (49, 16)}
 _VALID_SHARE = 12  # one of twelve images: 5,000 of 60,000

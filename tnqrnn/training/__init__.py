@@ -4,7 +4,8 @@ from tnqrnn.training.callbacks import Logger, LoggerError, Progress
 from tnqrnn.training.evaluation import evaluate
 from tnqrnn.training.history import NonFiniteError
 from tnqrnn.training.loggers import TensorBoardLogger, WandbLogger
-from tnqrnn.training.loop import FitResult, TrainingInterrupted, fit
+from tnqrnn.training.loop import fit
+from tnqrnn.training.run import FitResult, TrainingInterrupted
 
 __all__ = [
     "FitResult",

@@ -23,7 +23,7 @@ def compiled(program: Any, *arguments: Any) -> Callable[..., Any]:
 
     With ``jax_disable_jit`` there is nothing to compile, and the program itself runs.
     """
-    if jax.config.jax_disable_jit:
+    if jax.config.values["jax_disable_jit"]:
         return program
     return program.lower(*arguments).compile()
 

@@ -16,7 +16,7 @@ from tnqrnn.tasks import (
     Split,
     Stream,
 )
-from tnqrnn.tasks.base import TARGETS
+from tnqrnn.tasks.splits import TARGETS
 from tnqrnn.training.chunks import compiled, in_chunks
 from tnqrnn.training.programs import Model, score_steps
 

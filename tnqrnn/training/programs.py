@@ -1,14 +1,14 @@
 """The two compiled programs of training: some steps, and scoring some batches.
 
-Both run the steps from ``start`` to ``stop`` in one ``while`` loop, so that one compiled
-program takes any number of them: the caller chooses how long it is away
+Both run the steps from ``start`` to ``stop`` in one ``while`` loop, so that one
+compiled program takes any number of them: the caller chooses how long it is away
 (:mod:`tnqrnn.training.chunks`), and how steps are grouped changes no bit of a result.
 Both are functions of this module, so JAX keeps one compiled program for each structure
 of model and data: another seed, learning rate or clipping norm compiles nothing.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -20,7 +20,8 @@ import optax
 from tnqrnn.tasks import AbstractObjective, Batch
 from tnqrnn.training.update_limit import limited
 
-Model = Callable[..., Any]
+Model = Any
+"""One of the library's sequence models, or any callable equinox module."""
 
 
 class Running(NamedTuple):
@@ -48,7 +49,7 @@ class Steps(NamedTuple):
     """The steps of one epoch: what is known of each before it runs.
 
     Attributes:
-        index (array of shape (S, ...)): which part of the data each takes.
+        parts (array of shape (S, ...)): which part of the data each takes.
         rates (array of shape (S,)): what the optimiser's updates are multiplied by.
         clip_norm (array of shape ()): the largest global gradient norm that an
             optimiser sees; infinity for no clipping.
@@ -57,7 +58,7 @@ class Steps(NamedTuple):
         key: PRNG key of the epoch's chance; ``None`` for none.
     """
 
-    index: jax.Array
+    parts: jax.Array
     rates: jax.Array
     clip_norm: jax.Array
     update_limit: jax.Array | None
@@ -112,7 +113,7 @@ def train_steps(
 
     def step(i: jax.Array, now: tuple) -> tuple:
         params, opt_state, carry, losses, norms, worst = now
-        batch = objective.batch(data, steps.index[i])
+        batch = objective.batch(data, steps.parts[i])
         key = None if steps.key is None else jax.random.fold_in(steps.key, i)
         value_and_grad = jax.value_and_grad(loss_of, has_aux=True)
         (loss, (last, lost)), grads = value_and_grad(params, batch, carry, key)

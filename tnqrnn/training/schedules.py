@@ -106,7 +106,8 @@ def behaviour(optimizer: optax.GradientTransformation, params: Any) -> list[floa
         return scale * waves.reshape(leaf.shape)
 
     def value(params: Any) -> jax.Array:
-        return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(params))
+        squares = [jnp.sum(leaf**2) for leaf in jax.tree.leaves(params)]
+        return jnp.sum(jnp.stack(squares))
 
     numbers = []
     with promotion_as_usual():

@@ -87,7 +87,7 @@ def moments(samples: Samples) -> Moment:
 def before_end(lengths: ArrayLike, n_steps: int) -> jax.Array:
     """Which steps come before each sample's end, bool of shape (..., n_steps)."""
     steps = np.arange(n_steps, dtype=np.int32).reshape(*[1] * np.ndim(lengths), -1)
-    return steps < jnp.expand_dims(jnp.asarray(lengths, jnp.int32), -1)
+    return jnp.less(steps, jnp.expand_dims(jnp.asarray(lengths, jnp.int32), -1))
 
 
 def given(**options: Any) -> dict[str, Any]:

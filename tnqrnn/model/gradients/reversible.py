@@ -9,7 +9,8 @@ One step is, with psi the state, z its readouts and theta the circuit's angles,
 The way back carries psi_t, its cotangent lambda_t = dL/d(psi_t) and dz_t = dL/d(z_t),
 and makes four moves a step, for t = T, ..., 1:
 
-    1.  lambda_t <- lambda_t + sum_m dz_t[m] d(z_t[m])/d(psi_t)     = 2 dz_t[m] P_m psi_t
+    1.  lambda_t <- lambda_t + sum_m dz_t[m] d(z_t[m])/d(psi_t),  of a Pauli string P_m
+        that is 2 dz_t[m] P_m psi_t
     2.  psi_{t-1} = U(theta_t)^dagger psi_t                         rebuilt, not stored
     3.  lambda_{t-1} = U^dagger lambda_t,   dU = lambda_t psi_{t-1}^dagger,
         d(theta_t) = dU through the matrices of the fused blocks

@@ -64,7 +64,10 @@ def _roll(cell: AbstractCell, samples: Samples, remember: Callable) -> Rollout:
                 z = jnp.where(active, z, last)
             return new, z
 
-        carry, z = jax.vmap(of_a_sample)(*both, *moment, samples.context)
+        carry, last = both
+        carry, z = jax.vmap(of_a_sample)(
+            carry, last, moment.x, moment.active, moment.keys, samples.context
+        )
         last = None if samples.lengths is None else z
         return (carry, last), (z, jax.vmap(cell.truncation)(carry))
 
