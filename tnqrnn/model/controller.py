@@ -139,7 +139,7 @@ def check_dropout(dropout: float) -> float:
 
 
 def dropped(h: jax.Array, dropout: float, key: PRNGKeyArray | None) -> jax.Array:
-    """``h`` with a share of its values set to 0 and the others scaled up [srivastava2014].
+    """``h`` with a share of its values set to 0, the others scaled up [srivastava2014].
 
     The scale 1 / (1 - dropout) keeps the mean.
 
