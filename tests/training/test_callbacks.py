@@ -107,9 +107,7 @@ def test_tensorboard_is_written_by_the_users_writer():
             self.flushed = True
 
     writer = Writer()
-    result = fit(
-        linear(), small_task(), loggers=[TensorBoardLogger(writer)], **OPTIONS
-    )
+    result = fit(linear(), small_task(), loggers=[TensorBoardLogger(writer)], **OPTIONS)
     last = ("valid_accuracy", result.history["valid_accuracy"][-1], 12)
     assert last in writer.scalars and writer.flushed
     assert '"batch_size":24' in writer.text["settings"]
