@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
-import numpy as np
 import tyro
 from representations import max_bond, representation_label
 
@@ -171,14 +170,9 @@ def run(point: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
         metrics[f"gradient_parameters_{when}"] = norms.parameters
         if norms.angles is not None:
             metrics[f"gradient_angles_{when}"] = norms.angles
-    _, rollout = trained.rollout(task.test.inputs)
-    if rollout.truncation is not None:
-        last = jax.tree.map(lambda leaf: np.asarray(leaf)[:, -1], rollout.truncation)
-        metrics["log_fidelity"] = last.log_fidelity.mean()
-        metrics["infidelity"] = np.mean(-np.expm1(last.log_fidelity))
-        metrics["readout_bound"] = last.readout_bound.mean()
-        metrics["discarded_weight"] = last.discarded_weight.sum(axis=1).mean()
-        metrics |= truncation_gap(trained, task.test)
+    if trained.lost_names:
+        metrics |= {name: scores[name] for name in trained.lost_names}
+        metrics |= truncation_gap(trained, task.test, own=scores)
     return metrics
 
 

@@ -26,7 +26,9 @@ RANKS = {
     "products": 0,
     "circuits": 1,
     "tasks": 1,
+    "layout": 1,
     "records": 1,
+    "specs": 1,
     "contraction": 2,
     "backends": 3,
     "model": 4,
@@ -45,10 +47,12 @@ RANKS = {
 COMMON = {"equinox", "jax", "jaxtyping", "numpy"}
 OWNERS = {
     "cotengra": {"contraction"},
+    "filelock": {"training"},
     "hypothesis": {"testing"},
     "matplotlib": {"study"},
     "optax": {"training"},
-    "platformdirs": {"contraction"},
+    "platformdirs": {"contraction", "tasks"},
+    "pooch": {"tasks"},
     "psutil": {"checks", "doctor"},
     "quimb": {"backends", "contraction"},
     "scipy": {"study"},
@@ -58,7 +62,15 @@ OWNERS = {
     "tyro": {"cli"},
     "xarray": {"study"},
 }
-LAZY = {"cotengra", "matplotlib", "quimb", "sklearn", "xarray"}
+LAZY = {
+    "cotengra",
+    "matplotlib",
+    "platformdirs",
+    "pooch",
+    "quimb",
+    "sklearn",
+    "xarray",
+}
 
 # Declared, but never imported by name.
 UNNAMED = {"h5netcdf": "xarray's file format", "jaxlib": "JAX's compiled half"}

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import tnqrnn as tq
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -70,3 +72,13 @@ def test_the_study_of_one_s_own_runs_and_is_not_repeated(tmp_path):
     written = [file.stat().st_mtime_ns for file in files]
     run(tmp_path, "my_study.py")
     assert len(files) == 8 and [file.stat().st_mtime_ns for file in files] == written
+
+
+@pytest.mark.slow
+def test_runs_are_described_in_files(tmp_path):
+    (program,) = programs("docs/descriptions.md")
+    lines = run(tmp_path, "-c", program).splitlines()
+    assert [line.split()[0] for line in lines] == ["2", "3"]
+    assert all(0.3 < float(line.split()[1]) <= 1 for line in lines)
+    again = tq.specs.from_json((tmp_path / "run-2.json").read_text(encoding="utf-8"))
+    assert again.model.cell.circuit.n_qubits == 2

@@ -8,6 +8,7 @@ The public names of the library. ``tnqrnn.diagnostics``, ``tnqrnn.pricing``,
 import importlib
 from types import ModuleType
 
+from tnqrnn import specs
 from tnqrnn.backends import (
     MPS,
     AbstractBackend,
@@ -20,22 +21,33 @@ from tnqrnn.circuits import Ansatz, Gate, hardware_efficient, parse_observables
 from tnqrnn.model import (
     AbstractCell,
     Controller,
+    LanguageModel,
     QRNNCarry,
     QRNNCell,
     Rollout,
     SequenceClassifier,
     SequenceLabeler,
+    SequenceRegressor,
     batch_over_devices,
+    build,
     cells,
+    describe,
     load,
+    register,
     save,
     unroll,
 )
 from tnqrnn.records import RecordError
-from tnqrnn.tasks import Split, Task, load_task
-from tnqrnn.training import FitResult, NonFiniteError, evaluate, fit
+from tnqrnn.tasks import Split, Stream, Task, load_task
+from tnqrnn.training import (
+    FitResult,
+    NonFiniteError,
+    TrainingInterrupted,
+    evaluate,
+    fit,
+)
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "MPS",
@@ -45,6 +57,7 @@ __all__ = [
     "Controller",
     "FitResult",
     "Gate",
+    "LanguageModel",
     "Network",
     "NonFiniteError",
     "QRNNCarry",
@@ -53,20 +66,27 @@ __all__ = [
     "Rollout",
     "SequenceClassifier",
     "SequenceLabeler",
+    "SequenceRegressor",
     "Split",
     "Statevector",
+    "Stream",
     "Task",
+    "TrainingInterrupted",
     "Truncation",
     "TruncationError",
     "batch_over_devices",
+    "build",
     "cells",
+    "describe",
     "evaluate",
     "fit",
     "hardware_efficient",
     "load",
     "load_task",
     "parse_observables",
+    "register",
     "save",
+    "specs",
     "unroll",
 ]
 

@@ -45,7 +45,11 @@ def check_number(
         ValueError: ``value`` is no real number, not finite, or outside the range.
     """
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not real or not math.isfinite(value) or not minimum <= value <= maximum:
+    try:
+        finite = real and math.isfinite(value)
+    except OverflowError:  # an integer that no float holds
+        finite = False
+    if not finite or not minimum <= value <= maximum:
         bounds = f" in [{minimum:g}, {maximum:g}]"
         rule = "a finite number" + (bounds if bounds != " in [-inf, inf]" else "")
         raise ValueError(f"{name} must be {rule}, got {value!r}.")

@@ -67,6 +67,11 @@ def test_a_roll_out_follows_the_equations(kind, dtype, tolerance, rng):
         rollout.carry,
         carry,
     )
+    halves = tq.unroll(cell, jnp.asarray(xs[:2], dtype))
+    halves = tq.unroll(cell, jnp.asarray(xs[2:], dtype), carry=halves.carry)
+    np.testing.assert_allclose(halves.readouts, expected[2:], atol=tolerance)
+    with pytest.raises(ValueError, match=r"carry must be like the cell's init\(\)"):
+        tq.unroll(cell, jnp.asarray(xs, dtype), carry="carry")
 
 
 @KIND

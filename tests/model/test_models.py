@@ -189,6 +189,10 @@ def test_a_model_file_without_its_description_is_refused(tmp_path):
     np.savez(path, header=np.frombuffer(header, np.uint8))
     with pytest.raises(ValueError, match="whole header, got .* misplaces 'fields'"):
         tq.load(path)
+    header = b'{"format": "tnqrnn model 2"}'
+    np.savez(path, header=np.frombuffer(header, np.uint8))
+    with pytest.raises(ValueError, match="whole header, got .*'description'"):
+        tq.load(path)
 
 
 @pytest.mark.parametrize(
@@ -197,6 +201,7 @@ def test_a_model_file_without_its_description_is_refused(tmp_path):
         ({"controller": "swish"}, "activation must be one of .*'swish'"),
         ({"readout": "big"}, "readout must be one of .*'big'"),
         ({"readout": np.nan}, "readout must be a finite number"),
+        ({"readout": 10**400}, "readout must be a finite number, got 1000"),
         ({"readout": 1e39}, "readout must be finite in float32, got 1e\\+39"),
         ({"observables": ["Z3"]}, "act on qubits 0 to 2"),
         ({"feedback": "no"}, "feedback must be True or False, got 'no'"),
@@ -229,10 +234,8 @@ def test_what_cannot_be_saved_is_refused(tmp_path):
     model = make_model()
     with pytest.raises(FileNotFoundError, match="path must be in a folder that exists"):
         tq.save(model, tmp_path / "none" / "model.npz")
-    with pytest.raises(
-        ValueError, match="model must be an instance of Abstract.*, got"
-    ):
-        tq.save(model.cell, tmp_path / "model.npz")
+    with pytest.raises(ValueError, match="model must be an instance of Module, got"):
+        tq.save(model.cell.ansatz, tmp_path / "model.npz")
 
 
 def test_the_haar_scale_is_finite_or_refused():

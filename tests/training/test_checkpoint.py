@@ -1,6 +1,7 @@
 """Checkpoints: a run that is stopped and resumed is the run that never stopped."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,13 +14,20 @@ import pytest
 from small_training import blobs, linear, small_task
 
 import tnqrnn as tq
+from tnqrnn.layout import layout
 from tnqrnn.model.cells import GRU
 from tnqrnn.records import RecordError
 from tnqrnn.tasks import Task, load_task
-from tnqrnn.training import NonFiniteError, checkpoint, fit
-from tnqrnn.training.batches import shuffled_rows
+from tnqrnn.tasks.objectives import shuffled_rows
+from tnqrnn.training import NonFiniteError, checkpoint, chunks, fit
 
-_OPTIONS = {"epochs": 6, "batch_size": 20, "learning_rate": 0.05, "progress": False}
+_OPTIONS = {
+    "epochs": 6,
+    "batch_size": 20,
+    "learning_rate": 0.05,
+    "update_limit": None,
+    "progress": False,
+}
 
 
 def _fit(directory=None, **options):
@@ -119,8 +127,8 @@ def run_of_six(kind, directory):
 def test_a_finished_run_is_read_back_without_training(tmp_path, monkeypatch):
     first = _fit(tmp_path)
     files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert set(files) == {"best.ckpt", "last.ckpt"}
-    monkeypatch.setattr("tnqrnn.training.loop._Runner.run", pytest.fail)
+    assert set(files) == {".lock", "best.ckpt", "last.ckpt"}
+    monkeypatch.setattr("tnqrnn.training.run.Run._rest_of_epoch", pytest.fail)
     again = _fit(tmp_path)
     _assert_same_run(first, again)
     assert again.history == first.history and again.compile_seconds == 0
@@ -147,8 +155,7 @@ def test_a_constant_rate_can_be_trained_on(tmp_path):
 
 
 def test_an_own_optimizer_is_resumed_with_its_state(tmp_path, monkeypatch):
-    options = {"optimizer": optax.sgd(0.05, momentum=0.9)}
-    options |= {"learning_rate": 3e-3}
+    options = {"optimizer": optax.sgd(0.05, momentum=0.9), "schedule": "cosine"}
     straight = _fit(**options)
     with monkeypatch.context() as patch:
         _stop_after(patch, 4)
@@ -175,13 +182,11 @@ def test_an_exhausted_patience_stays_exhausted(tmp_path):
         ({"schedule": "constant"}, "schedule is 'cosine' there and 'constant' here"),
         ({"warmup_epochs": 2}, "warmup_epochs is 0 there and 2 here"),
         ({"seed": 1}, "seed is 0 there and 1 here"),
-        ({"model": linear(dtype="float64")}, "model is '"),
+        ({"model": linear(dtype="float64")}, "model.bias.dtype is 'float32' there"),
+        ({"update_limit": 0.5}, r"update_limit is None there and 0\.5 here"),
         ({"model": linear(dtype="float32", seed=1)}, "starting parameters is '"),
         ({"task": small_task(95)}, "data is '"),
-        (
-            {"optimizer": optax.sgd(0.1), "learning_rate": 3e-3},
-            "optimizer is 'adam' there and 'own' here",
-        ),
+        ({"optimizer": optax.sgd(0.1)}, r"optimizer is 'adam' there and \["),
     ],
 )
 def test_a_checkpoint_of_another_configuration_is_refused(tmp_path, change, named):
@@ -260,16 +265,89 @@ def test_the_last_good_epoch_is_kept_when_a_loss_is_not_finite(tmp_path):
     _assert_same_run(kept, _fit(epochs=1, **options))
 
 
-def test_the_layout_of_a_model_reads_the_same_in_another_process():
-    """Functions print with their address, which changes: it must not count."""
+def test_an_own_optimizer_is_known_again_by_what_it_does(tmp_path):
+    _fit(tmp_path, optimizer=optax.sgd(0.05, momentum=0.9))
+    _fit(tmp_path, optimizer=optax.sgd(0.05, momentum=0.9))
+    with pytest.raises(RecordError, match=r"optimizer\.\d is .* there and .* here"):
+        _fit(tmp_path, optimizer=optax.sgd(0.05, momentum=0.8))
+
+
+def test_an_optimizer_with_a_key_in_its_state_is_resumed(tmp_path, monkeypatch):
+    options = {"optimizer": optax.noisy_sgd(1e-2, key=jax.random.key(3))}
+    straight = _fit(**options)
+    with monkeypatch.context() as patch:
+        _stop_after(patch, 3)
+        with pytest.raises(KeyboardInterrupt):
+            _fit(tmp_path, **options)
+    _assert_same_run(straight, _fit(tmp_path, **options))
+
+
+@pytest.mark.parametrize("n_steps", [1, 3, 4, 5, 9])
+def test_a_run_stopped_within_an_epoch_resumes_to_the_same_bits(
+    tmp_path, monkeypatch, n_steps
+):
+    """Four steps an epoch, one a chunk; Ctrl-C after ``n_steps`` of them."""
+    monkeypatch.setattr(chunks, "SECONDS_A_CHUNK", 0.0)
+    straight = _fit()
+
+    def press(progress):
+        if progress.step == n_steps and not progress.scores:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(tq.TrainingInterrupted) as caught:
+        _fit(tmp_path, callbacks=[press])
+    epochs, steps = divmod(n_steps, 4)
+    what = f"holds epoch {epochs}" + (f" and {steps} steps of the" if steps else "")
+    assert f"stopped after step {n_steps} of 24" in str(caught.value)
+    if steps:
+        assert what in str(caught.value)
+    assert "The same call goes on from there" in str(caught.value)
+    assert caught.value.result.best_epoch <= epochs
+    _assert_same_run(straight, _fit(tmp_path))
+
+
+def test_how_steps_are_grouped_changes_no_bit(monkeypatch):
+    together = _fit()
+    monkeypatch.setattr(chunks, "SECONDS_A_CHUNK", 0.0)
+    _assert_same_run(together, _fit())
+
+
+def test_ctrl_c_without_a_directory_keeps_the_best_model():
+    def press(progress):
+        if progress.epoch == 3 and progress.scores:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt, match="best model so far is") as caught:
+        _fit(callbacks=[press])
+    result = caught.value.result
+    assert len(result.history["train_loss"]) >= 3
+    best = result.history["valid_accuracy"][result.best_epoch - 1]
+    assert tq.evaluate(result.model, small_task().valid)["accuracy"] == best
+
+
+def test_two_trainers_do_not_share_a_folder(tmp_path):
+    def second(progress):
+        with pytest.raises(ValueError, match="directory must not be in use by another"):
+            _fit(tmp_path, seed=1)
+
+    _assert_same_run(_fit(), _fit(tmp_path, callbacks=[second]))
+
+
+def test_a_checkpoint_of_an_older_format_is_refused_by_name(tmp_path):
+    (tmp_path / "last.ckpt").write_bytes(b"tnqrnn checkpoint 1\nabc")
+    with pytest.raises(RecordError, match="written by tnqrnn 0.1"):
+        _fit(tmp_path)
+
+
+def test_values_describe_a_model_alike_in_every_process():
+    """Functions go by name: an address, which changes, must not count."""
 
     class Holder(eqx.Module):
         function: object
 
-    digests = {
-        checkpoint._layout_digest(Holder(eqx.Partial(function, 1)))
-        for function in (lambda x: x, lambda x: x)
-    }
-    assert len(digests) == 1
-    other = checkpoint._layout_digest(Holder(eqx.Partial(jax.nn.relu, 1)))
-    assert other not in digests
+    def first(x):
+        return x
+
+    one = layout(Holder(eqx.Partial(first, 1)))
+    assert one == layout(Holder(eqx.Partial(first, 1)))
+    assert one != layout(Holder(eqx.Partial(jax.nn.relu, 1)))

@@ -12,11 +12,11 @@ from small_training import Linear, blobs, linear, small_task
 
 import tnqrnn as tq
 from tnqrnn.model.cells import GRU
-from tnqrnn.tasks import Task, load_task
+from tnqrnn.tasks import Classify, Regress, Task, load_task
+from tnqrnn.tasks.objectives import shuffled_rows
 from tnqrnn.training import NonFiniteError, evaluate, fit
-from tnqrnn.training.batches import shuffled_rows
 from tnqrnn.training.history import best_epoch, epochs_without_gain
-from tnqrnn.training.loop import _rates
+from tnqrnn.training.schedules import rates
 
 
 def _equal(a, b):
@@ -34,6 +34,7 @@ def test_one_epoch_is_adam_with_cosine_decay_and_clipping():
         batch_size=16,
         learning_rate=0.1,
         clip_norm=0.55,
+        update_limit=None,
         progress=False,
         seed=3,
     )
@@ -78,7 +79,8 @@ def test_only_inexact_arrays_change():
 
 def test_it_learns_and_the_result_says_what_happened(capsys):
     task = small_task()
-    result = fit(linear(), task, epochs=30, batch_size=24, learning_rate=0.1)
+    options = {"epochs": 30, "batch_size": 24, "learning_rate": 0.1}
+    result = fit(linear(), task, update_limit=None, **options)
     assert evaluate(result.model, task.test)["accuracy"] >= 0.9
     assert {len(values) for values in result.history.values()} == {30}
     best = result.best_epoch - 1
@@ -91,7 +93,8 @@ def test_it_learns_and_the_result_says_what_happened(capsys):
     assert result.seconds_per_step == np.median(result.history["seconds"]) / 4
     assert result.compile_seconds > 0
     shown = capsys.readouterr().err
-    assert "30/30" in shown and "valid_accuracy=" in shown and "loss=" in shown
+    assert "compiling" in shown and "120/120" in shown and "epoch 30/30" in shown
+    assert "valid_accuracy=" in shown and "loss=" in shown
 
 
 def test_the_progress_bar_can_be_switched_off(capsys):
@@ -104,16 +107,26 @@ def test_the_progress_bar_can_be_switched_off(capsys):
     [([], 0, 0), ([0.5, 0.7, 0.6], 2, 1), ([0.7, 0.7, 0.1], 2, 2), ([0.4], 1, 0)],
 )
 def test_the_best_epoch_is_the_latest_of_the_highest_accuracy(accuracies, best, waited):
-    history = {"valid_accuracy": accuracies}
-    assert best_epoch(history) == best
-    assert epochs_without_gain(history) == waited
+    history, objective = {"valid_accuracy": accuracies}, Classify(2)
+    assert best_epoch(history, objective) == best
+    assert epochs_without_gain(history, objective) == waited
+    history = {"valid_mean_squared_error": [1 - value for value in accuracies]}
+    assert best_epoch(history, Regress()) == best
+    assert epochs_without_gain(history, Regress()) == waited
 
 
 def test_the_learning_rate_rises_and_falls():
-    rates = _rates("cosine", 0.3, 4, 20)
-    expected = optax.warmup_cosine_decay_schedule(0.0, 0.3, 4, 20)
-    np.testing.assert_allclose(rates, [expected(k) for k in range(20)], rtol=1e-5)
-    np.testing.assert_allclose(_rates("constant", 0.3, 2, 5), [0, 0.15, 0.3, 0.3, 0.3])
+    k = np.arange(16)
+    falling = 0.15 * (1 + np.cos(np.pi * k / 16))
+    expected = np.concatenate([0.3 * np.arange(4) / 4, falling])
+    np.testing.assert_allclose(rates(0.3, "cosine", 4, 20), expected, 1e-5)
+    np.testing.assert_allclose(rates(0.3, "cosine", 0, 16), falling, 1e-5)
+    constant = rates(0.3, "constant", 2, 5)
+    np.testing.assert_allclose(constant, [0, 0.15, 0.3, 0.3, 0.3], 1e-5)
+    halving = rates(None, lambda step: 0.5**step, 0, 3)
+    np.testing.assert_allclose(halving, [1, 0.5, 0.25])
+    with pytest.raises(ValueError, match="schedule's rates must be finite, got 2 NaN"):
+        rates(None, lambda step: 1 / (step - 1.0) ** 0.5, 0, 3)
 
 
 def test_the_seed_decides_the_batches_and_nothing_else():
@@ -256,14 +269,21 @@ def test_patience_ends_a_run_that_no_longer_improves():
         ({"patience": 0}, "patience must be an integer >= 1, got 0"),
         ({"warmup_epochs": 40}, r"warmup_epochs must be an integer in \[0, 39\]"),
         ({"warmup_epochs": -1}, "warmup_epochs must be an integer in"),
+        ({"update_limit": 0.0}, "update_limit must be a finite number in"),
         (
-            {"optimizer": optax.sgd(1.0), "learning_rate": 0.1},
-            "warmup_epochs must be left out .* got 0.1, 'cosine', 0",
+            {"schedule": optax.constant_schedule(0.1), "learning_rate": 0.1},
+            "learning_rate and warmup_epochs must be left out when schedule is",
         ),
         (
-            {"optimizer": optax.sgd(1.0), "warmup_epochs": 2},
-            "warmup_epochs must be left out .* got 0.003, 'cosine', 2",
+            {"schedule": optax.constant_schedule(0.1), "warmup_epochs": 2},
+            "must be left out when schedule is a function of the step, got None and 2",
         ),
+        (
+            {"callbacks": [3]},
+            r"callbacks\[0\] must be a function of one Progress, got 3",
+        ),
+        ({"callbacks": print}, "callbacks must be a sequence, got <built-in"),
+        ({"loggers": [print]}, r"loggers\[0\] must have the methods start, log and"),
     ],
 )
 def test_an_argument_out_of_range_is_refused(options, message):
@@ -279,7 +299,7 @@ def test_a_model_that_does_not_fit_the_task_is_refused():
         evaluate(linear(n_classes=2), task.test)
     cell = GRU(2, 3, key=jax.random.key(0))
     labeler = tq.SequenceLabeler(cell, 3, key=jax.random.key(1))
-    message = r"model's logits must be of shape \(9, C\), got \(9, 2, 3\)"
+    message = "model must predict one class a sequence.* predicts one class a step"
     with pytest.raises(ValueError, match=message):
         fit(labeler, task, batch_size=9, progress=False)
     with pytest.raises(ValueError, match="model must have trainable arrays"):

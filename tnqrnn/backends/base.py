@@ -256,6 +256,20 @@ class AbstractBackend(abc.ABC):
         """
         return value
 
+    def check_budget(self, worst: float) -> None:
+        """The same for the largest infidelity of a batch, known to Python.
+
+        :func:`tnqrnn.fit` and :func:`tnqrnn.evaluate` ask it.
+        """
+        return None
+
+    def select(self, condition: jax.Array, new: State, old: State) -> State:
+        """``new`` where ``condition``, of shape (), is true, else ``old``.
+
+        ``new`` is what :meth:`evolve` made of ``old``.
+        """
+        return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
+
     def n_qubits(self, state: State) -> int:
         """Number of qubits n of a state.
 

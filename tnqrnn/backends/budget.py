@@ -3,14 +3,12 @@
 The loss is ``1 - exp(log_fidelity)`` at the end, the estimated infidelity. Where its
 value is known when Python runs, the error or warning comes at once and names it. Inside
 a caller's ``jax.jit``, ``jax.vmap`` or ``jax.grad`` it is not known yet, and the check
-becomes a part of the program.
+becomes a part of the program. Training and evaluation look at the totals that their
+programs return.
 """
 
-import contextlib
 import functools
-import re
 import warnings
-from collections.abc import Iterator
 from typing import TypeVar
 
 import equinox as eqx
@@ -55,33 +53,32 @@ def within_budget(
     lost = -jnp.expm1(jax.lax.stop_gradient(truncation.log_fidelity))
     worst = jnp.max(lost)
     if not isinstance(worst, jax.core.Tracer):
-        if not worst <= budget:
-            _complain(on_truncation, _message(float(worst), budget))
+        check_budget(float(worst), on_truncation, budget)
         return value
     if on_truncation == "raise":
         message = _message(None, budget)
         return eqx.error_if(value, ~(worst <= budget), message)
-    jax.debug.callback(functools.partial(_warn_if_over, budget=budget), worst)
+    warn = functools.partial(check_budget, on_truncation="warn", budget=budget)
+    jax.debug.callback(lambda worst: warn(float(worst)), worst)
     return value
 
 
-@contextlib.contextmanager
-def named_truncation_errors() -> Iterator[None]:
-    """Makes a :class:`TruncationError` of what a compiled program raises instead."""
-    try:
-        yield
-    except RuntimeError as error:
-        if found := _OVER.search(str(error)):
-            raise TruncationError(found[0]) from None
-        raise
+def check_budget(worst: float, on_truncation: str, budget: float) -> None:
+    """Warns or raises if the largest infidelity is over budget, or NaN.
 
+    Args:
+        worst: the largest infidelity of a batch.
+        on_truncation: one of :data:`ON_TRUNCATION`.
+        budget: largest infidelity that passes in silence.
 
-_OVER = re.compile(r"truncation lost .*? on_truncation='ignore'\.")
+    Raises:
+        TruncationError: ``on_truncation="raise"`` and a larger loss, or NaN.
 
-
-def _warn_if_over(worst: jax.Array, budget: float) -> None:
-    if not float(worst) <= budget:
-        _complain("warn", _message(float(worst), budget))
+    Warns:
+        RuntimeWarning: ``on_truncation="warn"`` and a larger loss.
+    """
+    if on_truncation != "ignore" and not worst <= budget:
+        _complain(on_truncation, _message(worst, budget))
 
 
 def _complain(on_truncation: str, message: str) -> None:

@@ -19,7 +19,7 @@ from tnqrnn.backends.base import (
     check_same_n_qubits,
     check_vector,
 )
-from tnqrnn.backends.budget import ON_TRUNCATION, within_budget
+from tnqrnn.backends.budget import ON_TRUNCATION, check_budget, within_budget
 from tnqrnn.backends.mps_evolve import evolve
 from tnqrnn.backends.mps_state import Layout, MPSState
 from tnqrnn.backends.mps_sweeps import normalised, pass_left, record, truncated_split
@@ -229,6 +229,9 @@ class MPS(AbstractBackend):
 
     def within_budget(self, value: Any, truncation: Truncation) -> Any:
         return within_budget(value, truncation, self.on_truncation, self.budget)
+
+    def check_budget(self, worst: float) -> None:
+        check_budget(worst, self.on_truncation, self.budget)
 
     @_by_statevector_where_exact
     def to_statevector(self, state: MPSState) -> jax.Array:

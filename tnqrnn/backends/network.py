@@ -7,6 +7,7 @@ the depth does: the largest intermediate result grows with the number of steps, 
 has ``2**n`` entries.
 """
 
+import dataclasses
 import functools
 import math
 from collections.abc import Sequence
@@ -146,6 +147,20 @@ class Network(AbstractBackend):
     def overlap(self, a: NetworkState, b: NetworkState) -> jax.Array:
         check_same_n_qubits(self.n_qubits(a), self.n_qubits(b))
         return overlap(a, b, self._run)
+
+    def select(
+        self, condition: jax.Array, new: NetworkState, old: NetworkState
+    ) -> NetworkState:
+        # A history cannot be shortened where a value decides: what was added to it
+        # becomes the identity, which leaves the state as it was.
+        def chosen(new: jax.Array, old: jax.Array) -> jax.Array:
+            identity = jnp.eye(new.shape[-1], dtype=new.dtype)
+            shape = (len(new) - len(old), *identity.shape)
+            idle = jnp.broadcast_to(identity[None], shape)
+            return jnp.where(condition, new, jnp.concatenate([old, idle]))
+
+        matrices = tuple(map(chosen, new.matrices, old.matrices))
+        return dataclasses.replace(new, matrices=matrices)
 
     def to_statevector(self, state: NetworkState) -> jax.Array:
         check_vector(self.n_qubits(state), self.dtype)

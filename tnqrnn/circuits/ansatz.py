@@ -246,7 +246,7 @@ def hardware_efficient(
     n_layers = check_int("n_layers", n_layers, minimum=1)
     rotations = (rotations,) if isinstance(rotations, str) else tuple(rotations)
     for rotation in rotations:
-        check_choice("rotations", rotation, ("rx", "ry", "rz"))
+        check_choice("rotations", rotation, ROTATIONS)
     check_choice("entangler", entangler, ENTANGLERS)
     check_choice("topology", topology, TOPOLOGIES)
     single = [(name, (qubit,)) for name in rotations for qubit in range(n_qubits)]
@@ -260,6 +260,7 @@ def hardware_efficient(
     return Ansatz(n_qubits, gates)
 
 
+ROTATIONS = ("rx", "ry", "rz")
 ENTANGLERS = ("crx", "cry", "crz", "rxx", "ryy", "rzz", "cz", "cnot")
 TOPOLOGIES = ("chain", "ring", "brickwork", "all_to_all")
 

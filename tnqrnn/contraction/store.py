@@ -9,8 +9,6 @@ harms the other. A file that cannot be used is an error, not a reason to search.
 import os
 from pathlib import Path
 
-import platformdirs
-
 from tnqrnn.checks import check_choice
 from tnqrnn.contraction.geometry import Geometry
 from tnqrnn.contraction.plan import ContractionPlan, load_plan
@@ -39,6 +37,8 @@ def cache_folder() -> Path:
     """The user's folder of plans: $TNQRNN_PLANS, or ``tnqrnn/plans`` in the cache."""
     if chosen := os.environ.get(CACHE_VARIABLE):
         return Path(chosen)
+    import platformdirs
+
     return platformdirs.user_cache_path("tnqrnn", appauthor=False) / "plans"
 
 

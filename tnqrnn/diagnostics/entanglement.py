@@ -8,7 +8,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from tnqrnn.model import QRNNCarry, QRNNCell
-from tnqrnn.model.rnn import check_sequence
+from tnqrnn.model.rnn import check_sequence, finite_sequence
 
 
 def entanglement(
@@ -47,7 +47,8 @@ def entanglement(
             "cell must have a backend with entropies, a Statevector or an MPS, got "
             f"{cell.backend}."
         )
-    xs = check_sequence(cell, xs)
+    check_sequence(cell, xs)
+    xs = finite_sequence(cell, xs, None)
     start = cell.init() if carry is None else carry
     if xs.ndim == 2:
         return np.asarray(_entropies(cell, xs, start))

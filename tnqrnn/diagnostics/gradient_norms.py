@@ -26,7 +26,7 @@ from tnqrnn.model import AbstractCell, AbstractSequenceModel, QRNNCell
 from tnqrnn.model.base import parameter_dtype, with_fields
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
-Network = Callable[[jax.Array, jax.Array], jax.Array]
+Network = Callable[..., jax.Array]
 
 
 class GradientNorms(NamedTuple):
@@ -92,7 +92,7 @@ def gradient_norms(
     steps = (n_steps,) if targets.ndim == 2 else ()
     check_shape("targets", targets, (n_samples, *steps))
     if loss is cross_entropies:
-        _check_classes(targets, model.n_classes)
+        _check_classes(targets, getattr(model, "n_classes", 2**31))
     xs = jnp.asarray(xs, parameter_dtype(model))
     return _norms(model, xs, targets, loss, gradient)
 
@@ -140,9 +140,9 @@ class _OffsetNetwork(eqx.Module):
     network: Network
     n_offsets: int = eqx.field(static=True)
 
-    def __call__(self, x: jax.Array, z: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, z: jax.Array, *, key: Any = None) -> jax.Array:
         x, offsets = x[: -self.n_offsets], x[-self.n_offsets :]
-        return self.network(x, z) + offsets
+        return self.network(x, z, key=key) + offsets
 
 
 def _with_offsets(cell: AbstractCell) -> tuple[AbstractCell, int]:

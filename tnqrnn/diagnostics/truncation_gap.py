@@ -1,17 +1,23 @@
 """What a model scores once its truncation is taken away."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from tnqrnn.backends import MPS, AbstractBackend, Statevector
 from tnqrnn.checks import check_int
 from tnqrnn.model import QRNNCell
-from tnqrnn.tasks import Split
+from tnqrnn.tasks import Split, Stream
 from tnqrnn.training import evaluate
 
 
 def truncation_gap(
-    model: Any, split: Split, *, exact_up_to: int = 14, batch_size: int = 64
+    model: Any,
+    split: Split | Stream,
+    *,
+    exact_up_to: int = 14,
+    batch_size: int = 64,
+    own: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
     """Scores the same parameters on a bond twice as large and on exact states.
 
@@ -23,6 +29,7 @@ def truncation_gap(
         split: what to score.
         exact_up_to: largest number of qubits for exact states.
         batch_size: see :func:`tnqrnn.evaluate`.
+        own: the model's own scores on the split, if they are known.
 
     Returns:
         for each score ``s`` of :func:`tnqrnn.evaluate` (``loss``, ``accuracy``):
@@ -47,14 +54,17 @@ def truncation_gap(
         )
     if cell.ansatz.n_qubits <= exact_up_to:
         others["exact"] = Statevector(cell.backend.dtype)
-    own = evaluate(model, split, batch_size=batch_size)
+    if own is None:
+        own = evaluate(model, split, batch_size=batch_size)
     gaps = {}
     for name, backend in others.items():
-        scores = own
+        scores: Mapping[str, float] = own
         if backend != cell.backend:
             other = model.with_backend(backend)
             scores = evaluate(other, split, batch_size=batch_size)
         for what, score in scores.items():
+            if what.removesuffix("_max") in model.lost_names:
+                continue
             gaps[f"{name}_{what}"] = score
             gaps[f"{name}_minus_own_{what}"] = score - own[what]
     return gaps

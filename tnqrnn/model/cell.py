@@ -2,13 +2,13 @@
 
 ::
 
-    x_t ----> controller ----theta_t----> U(theta_t) |psi_{t-1}> = |psi_t>
+    x_t, c -> controller ----theta_t----> U(theta_t) |psi_{t-1}> = |psi_t>
                   ^                                                  |
                   +---- z_{t-1} <---- (one step later) ---- z_t = <P>_psi_t
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import equinox as eqx
@@ -31,8 +31,6 @@ from tnqrnn.circuits import Ansatz, Observables, PauliString, parse_observables
 from tnqrnn.model.base import AbstractCell, with_fields
 from tnqrnn.model.controller import Controller, ControllerNetwork
 
-"""What a cell is made of besides its parameters."""
-
 
 class QRNNCarry(NamedTuple):
     """What goes from step to step: the quantum state and its readouts z, (M,)."""
@@ -44,9 +42,10 @@ class QRNNCarry(NamedTuple):
 class QRNNCell(AbstractCell):
     """One step of the quantum recurrence: ``cell(carry, x) -> (carry, z)``.
 
-    The controller turns ``[x_t; z_{t-1}]`` into the circuit's angles, the circuit moves
-    the state, and Pauli expectations of the new state, read without disturbing it, are
-    ``z_t``.
+    The controller turns ``[x_t; z_{t-1}; c]`` into the circuit's angles, the circuit
+    moves the state, and Pauli expectations of the new state, read without disturbing
+    it, are ``z_t``. The context ``c`` belongs to the sample and is the same at every
+    step.
 
     Args:
         input_size: F, length of x_t.
@@ -59,6 +58,7 @@ class QRNNCell(AbstractCell):
             starting at 1, and a number is itself. What a step returns is unscaled.
         feedback: whether the controller receives the last readouts, or x alone.
         backend: the representation of the state.
+        context_size: C, length of a context that every step reads; 0 for none.
         key: PRNG key of the initial weights.
 
     Raises:
@@ -81,6 +81,7 @@ class QRNNCell(AbstractCell):
     readout: str | float = eqx.field(static=True)
     feedback: bool = eqx.field(static=True)
     backend: AbstractBackend = eqx.field(static=True)
+    context_size: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -92,6 +93,7 @@ class QRNNCell(AbstractCell):
         readout: str | float = "unit",
         feedback: bool = True,
         backend: AbstractBackend | None = None,
+        context_size: int = 0,
         key: PRNGKeyArray,
     ) -> None:
         self.input_size = check_int("input_size", input_size, minimum=1)
@@ -112,10 +114,11 @@ class QRNNCell(AbstractCell):
         dtype = real_dtype(self.backend.dtype)
         n_observables = len(self.observables)
         self.gain = jnp.ones(n_observables, dtype) if readout == "learned" else None
+        self.context_size = check_int("context_size", context_size, minimum=0)
         self.network = ControllerNetwork(
             self.controller,
             self.input_size,
-            n_observables if feedback else 0,
+            (n_observables if feedback else 0) + self.context_size,
             ansatz.n_params,
             dtype=dtype,
             key=key,
@@ -148,17 +151,40 @@ class QRNNCell(AbstractCell):
         values = [all(axis == "Z" for _, axis in each) for each in self.observables]
         return QRNNCarry(state, jnp.array(values, real_dtype(self.backend.dtype)))
 
-    def __call__(self, carry: QRNNCarry, x: jax.Array) -> tuple[QRNNCarry, jax.Array]:
+    def __call__(
+        self,
+        carry: QRNNCarry,
+        x: jax.Array,
+        *,
+        context: jax.Array | None = None,
+        key: PRNGKeyArray | None = None,
+    ) -> tuple[QRNNCarry, jax.Array]:
         check_shape("x", x, (self.input_size,))
-        angles = self.angles(x, carry.readouts)
+        self.check_context(context, ())
+        angles = self.angles(x, carry.readouts, context=context, key=key)
         state = self.engine.evolve(self.ansatz, angles, carry.state)
         carry = QRNNCarry(state, self.read(state))
         return carry, carry.readouts
 
-    def angles(self, x: jax.Array, z: jax.Array) -> jax.Array:
-        """theta_t in radians, (P,), from x_t, (F,), and z_{t-1}, (M,)."""
-        x = jnp.asarray(x, real_dtype(self.backend.dtype))
-        return self.network(x, self.features(z) if self.feedback else z[:0])
+    def angles(
+        self,
+        x: jax.Array,
+        z: jax.Array,
+        *,
+        context: jax.Array | None = None,
+        key: PRNGKeyArray | None = None,
+    ) -> jax.Array:
+        """theta_t in radians, (P,), from x_t, (F,), z_{t-1}, (M,), and c, (C,)."""
+        dtype = real_dtype(self.backend.dtype)
+        x = jnp.asarray(x, dtype)
+        others = self.features(z) if self.feedback else z[:0]
+        if context is not None:
+            others = jnp.concatenate([others, jnp.asarray(context, dtype)])
+        return self.network(x, others, key=key)
+
+    def select(self, condition: jax.Array, new: QRNNCarry, old: QRNNCarry) -> QRNNCarry:
+        state = self.engine.select(condition, new.state, old.state)
+        return QRNNCarry(state, jnp.where(condition, new.readouts, old.readouts))
 
     def read(self, state: State) -> jax.Array:
         """The readouts of a state, bare Pauli expectations, (M,)."""
@@ -173,6 +199,26 @@ class QRNNCell(AbstractCell):
 
     def truncation(self, carry: QRNNCarry) -> Truncation:
         return self.engine.truncation(carry.state)
+
+    @property
+    def has_chance(self) -> bool:
+        return self.controller.dropout > 0
+
+    @property
+    def lost_names(self) -> tuple[str, ...]:
+        return ("infidelity", "readout_bound", "discarded_weight")
+
+    def lost(self, truncation: Truncation) -> dict[str, jax.Array]:
+        last = jax.tree.map(lambda leaf: leaf[:, -1], truncation)
+        values = (
+            -jnp.expm1(last.log_fidelity),
+            last.readout_bound,
+            last.discarded_weight.sum(axis=-1),
+        )
+        return dict(zip(self.lost_names, values, strict=True))
+
+    def check_lost(self, largest: Mapping[str, float]) -> None:
+        self.engine.check_budget(largest["infidelity"])
 
     def with_backend(self, backend: AbstractBackend) -> "QRNNCell":
         check_instance("backend", backend, AbstractBackend)

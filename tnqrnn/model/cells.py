@@ -35,6 +35,13 @@ class AbstractClassicalCell(AbstractCell):
         """Carries are small, so keeping them all is the default."""
         return ("store", "checkpoint")
 
+    def inputs(self, x: jax.Array, context: jax.Array | None, dtype: Any) -> jax.Array:
+        """[x_t; c] in the weights' precision, of shape (F + C,)."""
+        x = jnp.asarray(x, dtype)
+        if context is None:
+            return x
+        return jnp.concatenate([x, jnp.asarray(context, dtype)])
+
     def features(self, z: jax.Array) -> jax.Array:
         """The hidden vector itself."""
         return z
@@ -56,20 +63,22 @@ class AbstractClassicalCell(AbstractCell):
 
 
 class RNN(AbstractClassicalCell):
-    """The plain recurrence [elman1990]: ``h_t = tanh(W x_t + U h_{t-1} + b)``.
+    """The plain recurrence [elman1990]: ``h_t = tanh(W [x_t; c] + U h_{t-1} + b)``.
 
     Args:
         input_size: F.
         hidden_size: length of h.
+        context_size: C, length of a context that every step reads; 0 for none.
         dtype: of the weights, ``"float32"`` or ``"float64"``.
         key: PRNG key of the initial weights.
 
     Raises:
-        ValueError: a size below 1 or an unknown dtype.
+        ValueError: a size out of range or an unknown dtype.
     """
 
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
+    context_size: int = eqx.field(static=True)
     from_input: eqx.nn.Linear
     from_hidden: eqx.nn.Linear
 
@@ -78,28 +87,35 @@ class RNN(AbstractClassicalCell):
         input_size: int,
         hidden_size: int,
         *,
+        context_size: int = 0,
         dtype: str = "float32",
         key: PRNGKeyArray,
     ) -> None:
-        check_choice("dtype", dtype, _DTYPES)
-        self.input_size = input_size = check_int("input_size", input_size, minimum=1)
-        hidden_size = check_int("hidden_size", hidden_size, minimum=1)
-        self.hidden_size = hidden_size
-        keys = jax.random.split(key)
+        sizes = _checked_sizes(input_size, hidden_size, context_size)
+        self.input_size, self.hidden_size, self.context_size = sizes
+        keys, dtype = jax.random.split(key), _checked_dtype(dtype)
+        n_in = self.input_size + self.context_size
         self.from_input = eqx.nn.Linear(
-            input_size, hidden_size, dtype=jnp.dtype(dtype), key=keys[0]
+            n_in, self.hidden_size, dtype=dtype, key=keys[0]
         )
         self.from_hidden = eqx.nn.Linear(
-            hidden_size, hidden_size, False, dtype=jnp.dtype(dtype), key=keys[1]
+            self.hidden_size, self.hidden_size, False, dtype=dtype, key=keys[1]
         )
 
     def init(self) -> jax.Array:
         """The hidden vector 0, of shape (hidden_size,)."""
         return jnp.zeros(self.hidden_size, self.from_input.weight.dtype)
 
-    def __call__(self, carry: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def __call__(
+        self,
+        carry: jax.Array,
+        x: jax.Array,
+        *,
+        context: jax.Array | None = None,
+        key: PRNGKeyArray | None = None,
+    ) -> tuple[jax.Array, jax.Array]:
         """Takes h and x of shape (F,), gives the next h twice: as carry and as z."""
-        x = jnp.asarray(x, carry.dtype)
+        x = self.inputs(x, context, carry.dtype)
         h = jnp.tanh(self.from_input(x) + self.from_hidden(carry))
         return h, h
 
@@ -112,6 +128,7 @@ class GRU(AbstractClassicalCell):
 
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
+    context_size: int = eqx.field(static=True)
     step: eqx.nn.GRUCell
 
     def __init__(
@@ -119,24 +136,30 @@ class GRU(AbstractClassicalCell):
         input_size: int,
         hidden_size: int,
         *,
+        context_size: int = 0,
         dtype: str = "float32",
         key: PRNGKeyArray,
     ) -> None:
-        check_choice("dtype", dtype, _DTYPES)
-        self.input_size = input_size = check_int("input_size", input_size, minimum=1)
-        hidden_size = check_int("hidden_size", hidden_size, minimum=1)
-        self.hidden_size = hidden_size
-        self.step = eqx.nn.GRUCell(
-            input_size, hidden_size, dtype=jnp.dtype(dtype), key=key
-        )
+        sizes = _checked_sizes(input_size, hidden_size, context_size)
+        self.input_size, self.hidden_size, self.context_size = sizes
+        n_in = self.input_size + self.context_size
+        dtype = _checked_dtype(dtype)
+        self.step = eqx.nn.GRUCell(n_in, self.hidden_size, dtype=dtype, key=key)
 
     def init(self) -> jax.Array:
         """The hidden vector 0, of shape (hidden_size,)."""
         return jnp.zeros(self.hidden_size, self.step.weight_ih.dtype)
 
-    def __call__(self, carry: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def __call__(
+        self,
+        carry: jax.Array,
+        x: jax.Array,
+        *,
+        context: jax.Array | None = None,
+        key: PRNGKeyArray | None = None,
+    ) -> tuple[jax.Array, jax.Array]:
         """Takes h and x of shape (F,), gives the next h twice: as carry and as z."""
-        h = self.step(jnp.asarray(x, carry.dtype), carry)
+        h = self.step(self.inputs(x, context, carry.dtype), carry)
         return h, h
 
 
@@ -148,6 +171,7 @@ class LSTM(AbstractClassicalCell):
 
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
+    context_size: int = eqx.field(static=True)
     step: eqx.nn.LSTMCell
 
     def __init__(
@@ -155,16 +179,15 @@ class LSTM(AbstractClassicalCell):
         input_size: int,
         hidden_size: int,
         *,
+        context_size: int = 0,
         dtype: str = "float32",
         key: PRNGKeyArray,
     ) -> None:
-        check_choice("dtype", dtype, _DTYPES)
-        self.input_size = input_size = check_int("input_size", input_size, minimum=1)
-        hidden_size = check_int("hidden_size", hidden_size, minimum=1)
-        self.hidden_size = hidden_size
-        self.step = eqx.nn.LSTMCell(
-            input_size, hidden_size, dtype=jnp.dtype(dtype), key=key
-        )
+        sizes = _checked_sizes(input_size, hidden_size, context_size)
+        self.input_size, self.hidden_size, self.context_size = sizes
+        n_in = self.input_size + self.context_size
+        dtype = _checked_dtype(dtype)
+        self.step = eqx.nn.LSTMCell(n_in, self.hidden_size, dtype=dtype, key=key)
 
     def init(self) -> tuple[jax.Array, jax.Array]:
         """The hidden vector and the cell vector, both 0 of shape (hidden_size,)."""
@@ -172,11 +195,30 @@ class LSTM(AbstractClassicalCell):
         return zero, zero
 
     def __call__(
-        self, carry: tuple[jax.Array, jax.Array], x: jax.Array
+        self,
+        carry: tuple[jax.Array, jax.Array],
+        x: jax.Array,
+        *,
+        context: jax.Array | None = None,
+        key: PRNGKeyArray | None = None,
     ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
         """Takes (h, c) and x of shape (F,), gives the next (h, c), and h as z."""
-        h, c = self.step(jnp.asarray(x, carry[0].dtype), carry)
+        h, c = self.step(self.inputs(x, context, carry[0].dtype), carry)
         return (h, c), h
+
+
+def _checked_sizes(
+    input_size: int, hidden_size: int, context_size: int
+) -> tuple[int, int, int]:
+    return (
+        check_int("input_size", input_size, minimum=1),
+        check_int("hidden_size", hidden_size, minimum=1),
+        check_int("context_size", context_size, minimum=0),
+    )
+
+
+def _checked_dtype(dtype: str) -> Any:
+    return jnp.dtype(check_choice("dtype", dtype, _DTYPES))
 
 
 KINDS: dict[str, type[RNN] | type[GRU] | type[LSTM]] = {

@@ -35,6 +35,9 @@ class Controller:
             every circuit near the identity; at 1 each step scrambles the state and
             little is learned (docs/sharp_bits.md).
 
+        dropout: the share of hidden values that training sets to 0, in [0, 1); only
+            where a roll-out is given a key.
+
     Raises:
         ValueError: an unknown activation, or a size or scale out of range.
     """
@@ -43,6 +46,7 @@ class Controller:
     hidden: Sequence[int] = (64,)
     embedding_size: int | None = None
     init_scale: float = 0.1
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         check_choice("activation", self.activation, _ACTIVATIONS)
@@ -53,6 +57,7 @@ class Controller:
             object.__setattr__(self, "embedding_size", size)
         init_scale = check_number("init_scale", self.init_scale, minimum=0)
         object.__setattr__(self, "init_scale", init_scale)
+        object.__setattr__(self, "dropout", check_dropout(self.dropout))
 
 
 class ControllerNetwork(eqx.Module):
@@ -70,6 +75,7 @@ class ControllerNetwork(eqx.Module):
     embedding: eqx.nn.Linear | None
     layers: tuple[eqx.nn.Linear, ...]
     activation: str = eqx.field(static=True)
+    dropout: float = eqx.field(static=True)
 
     def __init__(
         self,
@@ -83,6 +89,7 @@ class ControllerNetwork(eqx.Module):
     ) -> None:
         keys = jax.random.split(key, len(spec.hidden) + 2)
         self.activation = spec.activation
+        self.dropout = spec.dropout
         self.embedding = None
         embedded = input_size
         if spec.embedding_size is not None:
@@ -100,14 +107,50 @@ class ControllerNetwork(eqx.Module):
         layers[-1] = jax.tree.map(lambda leaf: leaf * spec.init_scale, layers[-1])
         self.layers = tuple(layers)
 
-    def __call__(self, x: jax.Array, z: jax.Array) -> jax.Array:
-        """Angles of shape (P,) from x of shape (F,) and the readouts fed back."""
+    def __call__(
+        self, x: jax.Array, z: jax.Array, *, key: PRNGKeyArray | None = None
+    ) -> jax.Array:
+        """Angles of shape (P,) from x of shape (F,) and what is read beside it.
+
+        Args:
+            x: the input.
+            z: the readouts fed back, then the context.
+            key: PRNG key of dropout; ``None`` for none.
+        """
         if self.embedding is not None:
             x = _affine(self.embedding, x)
         h = jnp.concatenate([x, z])
-        for layer in self.layers[:-1]:
+        for i, layer in enumerate(self.layers[:-1]):
             h = _ACTIVATIONS[self.activation](_affine(layer, h))
+            if key is not None:
+                h = dropped(h, self.dropout, jax.random.fold_in(key, i))
         return _affine(self.layers[-1], h)
+
+
+def check_dropout(dropout: float) -> float:
+    """A share of values to drop, in [0, 1).
+
+    Raises:
+        ValueError: another number.
+    """
+    if check_number("dropout", dropout, minimum=0, maximum=1) == 1:
+        raise ValueError(f"dropout must be below 1, got {dropout!r}.")
+    return float(dropout)
+
+
+def dropped(h: jax.Array, dropout: float, key: PRNGKeyArray | None) -> jax.Array:
+    """``h`` with a share of its values set to 0, the others scaled up [srivastava2014].
+
+    The scale 1 / (1 - dropout) keeps the mean.
+
+    Args:
+        h: any array.
+        dropout: the share, in [0, 1).
+        key: PRNG key; ``None`` leaves ``h`` as it is.
+    """
+    if key is None or dropout == 0:
+        return h
+    return eqx.nn.Dropout(dropout)(h, key=key)
 
 
 def _affine(layer: eqx.nn.Linear, h: jax.Array) -> jax.Array:

@@ -1,6 +1,25 @@
-"""Data to train on, by name or from a user's own arrays."""
+"""Tasks: arrays to learn from, and what is asked of a model on them."""
 
-from tnqrnn.tasks.base import Split, Task
+from tnqrnn.tasks.base import Task
+from tnqrnn.tasks.objectives import (
+    AbstractObjective,
+    Batch,
+    Classify,
+    LanguageModelling,
+    Regress,
+)
 from tnqrnn.tasks.registry import LOADERS, load_task
+from tnqrnn.tasks.splits import Split, Stream
 
-__all__ = ["LOADERS", "Split", "Task", "load_task"]
+__all__ = [
+    "LOADERS",
+    "AbstractObjective",
+    "Batch",
+    "Classify",
+    "LanguageModelling",
+    "Regress",
+    "Split",
+    "Stream",
+    "Task",
+    "load_task",
+]

@@ -12,7 +12,8 @@ import math
 import numpy as np
 
 from tnqrnn.checks import check_choice, check_int, check_memory
-from tnqrnn.tasks.base import Split, Task
+from tnqrnn.tasks.base import Task
+from tnqrnn.tasks.splits import Split
 
 
 def load_copying(

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from tnqrnn.checks import check_choice
-from tnqrnn.tasks.base import Split, Task
+from tnqrnn.tasks.base import Task
+from tnqrnn.tasks.splits import Split
 
 _SHAPES = {"row": (8, 8), "pixel": (64, 1)}
 _SIZES = {"test": 360, "valid": 180}

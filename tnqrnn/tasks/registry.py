@@ -9,10 +9,17 @@ from tnqrnn.checks import check_choice
 from tnqrnn.tasks.base import Task
 from tnqrnn.tasks.copying import load_copying
 from tnqrnn.tasks.digits import load_digits
+from tnqrnn.tasks.mnist import load_mnist, load_permuted_mnist
+from tnqrnn.tasks.ptb import load_ptb_characters
+from tnqrnn.tasks.tinyshakespeare import load_tinyshakespeare_characters
 
 LOADERS: dict[str, Callable[..., Task]] = {
     "copying": load_copying,
     "digits": load_digits,
+    "mnist": load_mnist,
+    "pmnist": load_permuted_mnist,
+    "ptb-char": load_ptb_characters,
+    "tinyshakespeare-char": load_tinyshakespeare_characters,
 }
 
 
@@ -21,17 +28,34 @@ def load_task(
 ) -> Task:
     """Loads a task by name.
 
+    Without data files:
+
+    - ``"copying"``: symbols to recall after a pause, drawn from a seed
+      (:func:`~tnqrnn.tasks.copying.load_copying`).
+    - ``"digits"``: images of 8 x 8 pixels that come with scikit-learn
+      (:func:`~tnqrnn.tasks.digits.load_digits`).
+
+    From a folder of data files, looked for in ``data_dir``, in ``$TNQRNN_DATA`` and in
+    the user's cache, and downloaded if none has it (:mod:`tnqrnn.tasks.download`):
+
+    - ``"mnist"``: images of 28 x 28 pixels, folder ``mnist``
+      (:func:`~tnqrnn.tasks.mnist.load_mnist`).
+    - ``"pmnist"``: the same with the pixels in one fixed random order
+      (:func:`~tnqrnn.tasks.mnist.load_permuted_mnist`).
+    - ``"ptb-char"``: characters of newspaper text, folder ``ptb``
+      (:func:`~tnqrnn.tasks.ptb.load_ptb_characters`).
+    - ``"tinyshakespeare-char"``: characters of plays, folder ``tinyshakespeare``
+      (:func:`~tnqrnn.tasks.tinyshakespeare.load_tinyshakespeare_characters`).
+
     Args:
-        name: ``"digits"`` (:func:`~tnqrnn.tasks.digits.load_digits`: real images that
-            come with scikit-learn) or ``"copying"``
-            (:func:`~tnqrnn.tasks.copying.load_copying`: drawn from a seed).
-        data_dir: the folder of downloaded data, for tasks that have any; these two have
-            none.
+        name: one of these.
+        data_dir: the first place to look for a task's folder; tasks without data files
+            do not look at it.
         **options: the loader's own options.
 
     Raises:
-        ValueError: an unknown name, an unknown option, or a value out of range; the
-            message lists what is known.
+        ValueError: an unknown name, an unknown option, or a value out of range, the
+            message lists what is known; or a data file is missing or altered.
 
     >>> task = load_task("copying", delay=5, n_symbols=3, n_train=16)
     >>> task.train.inputs.shape, task.kind, round(task.baseline, 4)

@@ -1,15 +1,21 @@
 """Training a model on a task, with checkpoints, and judging it."""
 
+from tnqrnn.training.callbacks import Logger, LoggerError, Progress
+from tnqrnn.training.evaluation import evaluate
 from tnqrnn.training.history import NonFiniteError
-from tnqrnn.training.loop import FitResult, fit
-from tnqrnn.training.losses import accuracy, cross_entropy
-from tnqrnn.training.programs import evaluate
+from tnqrnn.training.loggers import TensorBoardLogger, WandbLogger
+from tnqrnn.training.loop import fit
+from tnqrnn.training.run import FitResult, TrainingInterrupted
 
 __all__ = [
     "FitResult",
+    "Logger",
+    "LoggerError",
     "NonFiniteError",
-    "accuracy",
-    "cross_entropy",
+    "Progress",
+    "TensorBoardLogger",
+    "TrainingInterrupted",
+    "WandbLogger",
     "evaluate",
     "fit",
 ]

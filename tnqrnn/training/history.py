@@ -1,21 +1,14 @@
 """What a run has measured, epoch by epoch, and which epoch is the best."""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
-from tnqrnn.training.programs import Trace
+from tnqrnn.tasks import AbstractObjective
+from tnqrnn.training.programs import Running
 
 History = dict[str, list[float]]
-
-QUANTITIES = (
-    "train_loss",
-    "valid_loss",
-    "valid_accuracy",
-    "gradient_norm_mean",
-    "gradient_norm_max",
-    "seconds",
-)
 
 
 class NonFiniteError(FloatingPointError, ValueError):
@@ -23,73 +16,95 @@ class NonFiniteError(FloatingPointError, ValueError):
 
 
 def extended(
-    history: History, trace: Trace, scores: dict[str, float], seconds: float
+    history: History, running: Running, scores: Mapping[str, float], seconds: float
 ) -> History:
     """The history with one more epoch.
 
     Args:
         history: one list a quantity.
-        trace: the epoch's steps.
-        scores: ``loss`` and ``accuracy`` on the validation split after it.
+        running: after the epoch's last step.
+        scores: on the validation split after it, by name.
         seconds: what the steps took.
     """
-    losses = np.asarray(trace.loss, np.float64)
-    norms = np.asarray(trace.gradient_norm, np.float64)
-    new = {
-        "train_loss": float(losses.mean()),
-        "valid_loss": scores["loss"],
-        "valid_accuracy": scores["accuracy"],
+    losses = np.asarray(running.loss, np.float64)
+    norms = np.asarray(running.gradient_norm, np.float64)
+    new = {"train_loss": float(losses.mean())}
+    new |= {f"valid_{name}": score for name, score in scores.items()}
+    new |= {
         "gradient_norm_mean": float(norms.mean()),
         "gradient_norm_max": float(norms.max()),
         "seconds": seconds,
     }
-    return {name: [*history[name], new[name]] for name in QUANTITIES}
+    return {name: [*history.get(name, []), value] for name, value in new.items()}
 
 
-def best_epoch(history: History) -> int:
+def judged(history: History, objective: AbstractObjective) -> list[float]:
+    """The score of each epoch that decides between them, larger is better."""
+    scores = history.get(f"valid_{objective.judge}", [])
+    return scores if objective.higher_is_better else [-score for score in scores]
+
+
+def best_epoch(history: History, objective: AbstractObjective) -> int:
     """The epoch, counted from 1, with the best model; 0 before the first.
 
-    The highest validation accuracy, of equal ones the latest: a few hundred samples
-    give many equal accuracies, and the learning rate has fallen further by then
+    The best validation score, of equal ones the latest: a few hundred samples give many
+    equal accuracies, and the learning rate has fallen further by then
     (docs/decisions.md).
     """
-    scores = history["valid_accuracy"]
+    scores = judged(history, objective)
     return len(scores) - scores[::-1].index(max(scores)) if scores else 0
 
 
-def epochs_without_gain(history: History) -> int:
-    """Epochs since validation accuracy first reached its highest value."""
-    scores = history["valid_accuracy"]
+def epochs_without_gain(history: History, objective: AbstractObjective) -> int:
+    """Epochs since the validation score first reached its best value."""
+    scores = judged(history, objective)
     return len(scores) - 1 - scores.index(max(scores)) if scores else 0
 
 
 def refuse_non_finite(
-    epoch: int, trace: Trace, scores: dict[str, float], kept: str
+    running: Running, start: int, stop: int, epoch: int, kept: str
 ) -> None:
     """Stops a run whose numbers are no longer finite.
 
     Args:
-        epoch: the epoch that just ran, counted from 1.
-        trace: its steps.
-        scores: ``loss`` on the validation split after it.
+        running: after some steps of an epoch.
+        start: the first of them.
+        stop: the step after the last of them.
+        epoch: their epoch, counted from 1.
         kept: a sentence on what is left of the run, for the end of the message.
 
     Raises:
         NonFiniteError: a loss or gradient norm is NaN or infinite; the message gives
             the first such step, counted from 1 over the whole run.
     """
-    losses, norms = np.asarray(trace.loss), np.asarray(trace.gradient_norm)
+    losses = np.asarray(running.loss)[start:stop]
+    norms = np.asarray(running.gradient_norm)[start:stop]
     good = np.isfinite(losses) & np.isfinite(norms)
-    before = (epoch - 1) * len(good)
     if not good.all():
         first = int(np.argmin(good))
+        step = (epoch - 1) * len(running.loss) + start + first + 1
         raise NonFiniteError(
             f"Training must keep loss and gradient finite, got loss {losses[first]} "
-            f"and gradient norm {norms[first]} at step {before + first + 1}, in epoch "
-            f"{epoch}. {kept}"
+            f"and gradient norm {norms[first]} at step {step}, in epoch {epoch}. {kept}"
         )
+
+
+def refuse_non_finite_score(
+    scores: Mapping[str, float], step: int, epoch: int, kept: str
+) -> None:
+    """Stops a run whose validation loss is no longer finite.
+
+    Args:
+        scores: on the validation split.
+        step: finished steps of the whole run.
+        epoch: the epoch that ended, counted from 1.
+        kept: a sentence on what is left of the run.
+
+    Raises:
+        NonFiniteError: the loss is NaN or infinite.
+    """
     if not math.isfinite(scores["loss"]):
         raise NonFiniteError(
             f"Training must keep the validation loss finite, got {scores['loss']} "
-            f"after step {before + len(good)}, at the end of epoch {epoch}. {kept}"
+            f"after step {step}, at the end of epoch {epoch}. {kept}"
         )

@@ -1,71 +1,39 @@
-"""Training: epochs, validation, the choice of the best model, resuming."""
+"""Training: epochs of steps, validation, the choice of the best model, resuming."""
 
-import functools
-import math
 import os
-import statistics
-import time
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from typing import Literal
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
-import numpy as np
 import optax
-from tqdm import tqdm
 
-from tnqrnn.backends.budget import named_truncation_errors
-from tnqrnn.checks import check_choice, check_instance, check_int, check_number
+from tnqrnn.checks import check_bool, check_instance, check_int, check_number
 from tnqrnn.tasks import Task
-from tnqrnn.training.batches import Batch, Model, shuffled_rows
-from tnqrnn.training.checkpoint import Checkpoint, CheckpointFolder, describe
-from tnqrnn.training.history import (
-    QUANTITIES,
-    History,
-    best_epoch,
-    epochs_without_gain,
-    extended,
-    refuse_non_finite,
+from tnqrnn.training.callbacks import (
+    Callback,
+    Logger,
+    check_callbacks,
+    check_loggers,
 )
+from tnqrnn.training.checkpoint import CheckpointFolder
+from tnqrnn.training.evaluation import check_fit
+from tnqrnn.training.identity import array_digest, identity
 from tnqrnn.training.programs import (
-    Steps,
-    mean_scores,
-    promotion_as_usual,
-    score,
-    score_arguments,
-    train_epoch,
+    Model,
 )
+from tnqrnn.training.run import FitResult, Run
+from tnqrnn.training.schedules import (
+    LEARNING_RATE,
+    Schedule,
+    adam,
+    behaviour,
+    check_rates,
+    rates,
+    with_extra_arguments,
+)
+from tnqrnn.training.update_limit import UPDATE_LIMIT
 
-_LEARNING_RATE, _SCHEDULE = 3e-3, "cosine"
-_LEAST_CLIP_NORM = 1e-30  # 0 would stop all learning, silently
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """What :func:`fit` returns.
-
-    Attributes:
-        model: the model after ``best_epoch``.
-        last: the model after the last epoch.
-        history: one list a quantity with one float an epoch: ``train_loss`` (mean over
-            the epoch's steps, nats), ``valid_loss``, ``valid_accuracy`` (after the
-            epoch), ``gradient_norm_mean`` and ``gradient_norm_max`` (global norms over
-            the epoch's steps, before clipping), ``seconds`` (the epoch's steps alone,
-            without compilation and validation).
-        best_epoch: the epoch, counted from 1, with the highest validation accuracy, of
-            equal ones the latest.
-        seconds_per_step: median over epochs of ``seconds`` per step.
-        compile_seconds: what tracing and compiling took in this call; near 0 when an
-            earlier call left the programs behind.
-    """
-
-    model: Model
-    last: Model
-    history: History
-    best_epoch: int
-    seconds_per_step: float
-    compile_seconds: float
+_LEAST_NORM = 1e-30  # 0 would stop all learning, silently
 
 
 def fit(
@@ -74,261 +42,140 @@ def fit(
     *,
     epochs: int = 40,
     batch_size: int = 64,
-    learning_rate: float = _LEARNING_RATE,
-    schedule: str = _SCHEDULE,
+    learning_rate: float | None = None,
+    schedule: Schedule = None,
     warmup_epochs: int = 0,
     clip_norm: float | None = 1.0,
+    update_limit: float | Literal["auto"] | None = "auto",
     optimizer: optax.GradientTransformation | None = None,
     seed: int = 0,
     directory: str | os.PathLike | None = None,
     resume: bool = True,
     progress: bool = True,
     patience: int | None = None,
+    callbacks: Sequence[Callback] = (),
+    loggers: Sequence[Logger] = (),
 ) -> FitResult:
     """Trains a model, and chooses its best epoch by validation alone.
 
-    An epoch's steps are one compiled program; their batches come from ``seed`` and the
-    number of the epoch. With a ``directory`` the run is written there after every epoch
-    (``last.ckpt``, ``best.ckpt``), and the same call goes on from the last finished
-    epoch with the bits of a run that was never stopped. The test split is not used.
+    What a batch, the loss and the scores are, the task's objective says
+    (:mod:`tnqrnn.tasks.objectives`). Batches and chance come from ``seed`` and the
+    number of the epoch and the step. With a ``directory`` the run is written there
+    (``last.ckpt``, ``best.ckpt``) about every five seconds and after every epoch, and
+    the same call goes on from there with the bits of a run that was never stopped. The
+    test split is not used.
 
     Args:
-        model: an equinox module whose inexact array leaves are trained; (B, T, F)
-            inputs to (B, C) logits for a task of kind ``classify``, to (B, T, C) for
-            ``label``.
+        model: one of the library's, or an equinox module that maps (B, T, F) inputs to
+            (B, C) logits for a task of kind ``classify``, to (B, T, C) for ``label``,
+            to the targets' shape for ``regress``. Its inexact array leaves are trained.
         task: the data.
         epochs: passes over the training samples.
         batch_size: B, at most the number of training samples. The remainder that fills
-            no batch is left out, other samples in every epoch.
-        learning_rate: r_0 of Adam [kingma2015], at the first step after the warm-up.
+            no batch is left out, other samples in every epoch. A stream is cut into so
+            many rows.
+        learning_rate: r_0, at the first step after the warm-up; ``None`` is 3e-3 for
+            Adam [kingma2015], and 1 for an own optimizer, whose updates it multiplies.
         schedule: ``"cosine"``, r_k = r_0 (1 + cos(pi k / K)) / 2 at step k of K after
-            the warm-up [loshchilov2017], or ``"constant"``.
+            the warm-up [loshchilov2017], ``"constant"``, or an optax schedule, a
+            function of the step. ``None`` is cosine for Adam and constant for an own
+            optimizer.
         warmup_epochs: the rate rises linearly from 0 to r_0 over the steps of these
-            epochs. Large rates from the first step on leave some seeds untrained.
+            epochs.
         clip_norm: the gradient is shortened to this global norm if it is longer;
             ``None`` for never.
-        optimizer: an optax transformation in place of Adam, with its own learning rate
-            and schedule; it gets the clipped gradient.
-        seed: of the batches. The model brings its own starting parameters.
+        update_limit: rho; an update of an array of weights w is shortened to the
+            root mean square rho max(rms(w), 0.02) if it is longer. Adam moves every
+            weight by about the rate, however small the weight is, which some runs do
+            not survive (docs/sharp_bits.md). ``"auto"`` is 0.02 for Adam and ``None``,
+            no limit, for an own optimizer.
+        optimizer: an optax transformation in place of Adam; it gets the clipped
+            gradient, and what it returns is multiplied by the schedule.
+        seed: of batches and dropout. The model brings its own starting parameters.
         directory: where checkpoints go, made if missing; ``None`` for no checkpoints.
         resume: go on from the checkpoints in ``directory``. With ``False`` the run
             starts anew and replaces them.
-        progress: show a progress bar on standard error.
-        patience: stop after this many epochs without a higher validation accuracy;
+        progress: show a progress bar on standard error, or in a notebook.
+        patience: stop after this many epochs without a better validation score;
             ``None`` for never.
+        callbacks: functions of one :class:`tnqrnn.training.Progress`, called about once
+            a second and after every epoch; one that returns ``True`` ends the run.
+        loggers: objects with the methods ``start``, ``log`` and ``finish``, see
+            :class:`tnqrnn.training.Logger`.
 
     Raises:
-        ValueError: an argument outside its range, or logits that do not fit the
-            targets.
+        ValueError: an argument outside its range, or a model that does not fit the
+            task.
         RecordError: a ValueError that names the file: a checkpoint that is corrupt or
-            of another configuration. The configuration is the model with its starting
-            parameters, the data, and all arguments but ``directory``, ``resume``,
-            ``progress``, ``patience`` and, unless the schedule is cosine, ``epochs``.
-            Of an own optimizer only the layout of its state is known.
-        NonFiniteError: NaN or infinity in a loss or gradient. The checkpoints are those
-            of the last good epoch.
+            of another run. A run is its model with its starting parameters, the data,
+            and all arguments but ``directory``, ``resume``, ``progress``, ``patience``,
+            ``callbacks``, ``loggers`` and, if the rate is constant, ``epochs``.
+        NonFiniteError: NaN or infinity in a loss or gradient. The checkpoints are from
+            before it.
+        TruncationError: a backend with ``on_truncation="raise"`` lost too much.
+        LoggerError: a logger raised; what was trained is in the checkpoints.
+        TrainingInterrupted: a KeyboardInterrupt: Ctrl-C, which acts between two chunks
+            of steps of about a second; one step and compilation are not interrupted.
+            Its ``result`` is the run so far.
 
-        TruncationError: a backend with ``on_truncation="raise"`` lost too much. The
-            checkpoints are those of the last finished epoch.
-
-    Warning:
-        Ctrl-C takes effect between epochs: a running program is not interrupted.
+    >>> import jax, tnqrnn as tq
+    >>> task = tq.load_task("copying", delay=2, n_symbols=1, n_train=64, n_valid=8)
+    >>> cell = tq.QRNNCell(10, tq.hardware_efficient(2), key=jax.random.key(0))
+    >>> model = tq.SequenceLabeler(cell, 9, key=jax.random.key(1))
+    >>> fitted = tq.fit(model, task, epochs=2, batch_size=32, progress=False)
+    >>> sorted(fitted.history)[:3], len(fitted.history["train_loss"])
+    (['gradient_norm_max', 'gradient_norm_mean', 'seconds'], 2)
     """
     check_instance("model", model, eqx.Module)
     check_instance("task", task, Task)
     check_int("epochs", epochs, minimum=1)
     check_int("batch_size", batch_size, minimum=1, maximum=len(task.train))
     check_int("seed", seed, minimum=0)
+    check_bool("progress", progress)
     if patience is not None:
         check_int("patience", patience, minimum=1)
+    check_rates(learning_rate, schedule, warmup_epochs, epochs)
     own = optimizer is not None
-    check_int("warmup_epochs", warmup_epochs, minimum=0, maximum=epochs - 1)
-    _check_rule(learning_rate, schedule, warmup_epochs, clip_norm, own)
-    n_steps = len(task.train) // batch_size
-    name = "own" if own else schedule
-    rates = _rates(name, learning_rate, warmup_epochs * n_steps, epochs * n_steps)
-    optimizer = _adam() if optimizer is None else optimizer
-    state = _start(model, optimizer)
-    best = state.model
-    folder = None
+    limit = update_limit
+    if limit == "auto":
+        limit = None if own else UPDATE_LIMIT
+    for name, norm in (("clip_norm", clip_norm), ("update_limit", limit)):
+        if norm is not None:
+            check_number(name, norm, minimum=_LEAST_NORM)
+    callbacks, loggers = check_callbacks(callbacks), check_loggers(loggers)
+    for split in (task.train, task.valid):
+        check_fit(model, split)
+    if learning_rate is None and not callable(schedule):
+        learning_rate = 1.0 if own else LEARNING_RATE
+    if schedule is None:
+        schedule = "constant" if own else "cosine"
+    run = Run(
+        model,
+        task,
+        with_extra_arguments(optimizer if own else adam()),
+        batch_size=batch_size,
+        epochs=epochs,
+        seed=seed,
+        clip_norm=clip_norm,
+        update_limit=limit,
+    )
+    n_warmup = warmup_epochs * run.steps_an_epoch
+    run.rates = rates(learning_rate, schedule, n_warmup, epochs * run.steps_an_epoch)
+    settings = {
+        "epochs": None if schedule == "constant" else epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "schedule": schedule if not callable(schedule) else array_digest([run.rates]),
+        "warmup_epochs": warmup_epochs,
+        "clip_norm": clip_norm,
+        "update_limit": limit,
+        "optimizer": behaviour(optimizer, run.params) if own else "adam",
+        "seed": seed,
+    }
+    settings = identity(run.state.running.model, run.opt_state, task, settings)
     if directory is not None:
-        settings = {
-            "epochs": epochs if schedule == "cosine" and not own else None,
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "schedule": schedule,
-            "warmup_epochs": warmup_epochs,
-            "clip_norm": clip_norm,
-            "optimizer": "own" if own else "adam",
-            "seed": seed,
-        }
-        folder = CheckpointFolder(directory, describe(state, task, settings))
-        state, best = folder.load(state) if resume else (state, best)
-    if state.epoch > epochs:
-        raise ValueError(
-            f"epochs must be an integer >= {state.epoch}, the epochs finished in "
-            f"{directory}, got {epochs}."
-        )
-    clip_norm = math.inf if clip_norm is None else clip_norm
-    runner = _Runner(task, optimizer, rates, batch_size, clip_norm, seed)
-    if not _finished(state, epochs, patience):
-        runner.compile(state)
-    with tqdm(
-        total=epochs,
-        initial=state.epoch,
-        desc=task.name,
-        unit="epoch",
-        disable=not progress,
-    ) as bar:
-        while not _finished(state, epochs, patience):
-            state = runner.run(state, _kept(state, folder))
-            if best_epoch(state.history) == state.epoch:
-                best = state.model
-            if folder is not None:
-                folder.save(state)
-            _show(bar, state.history)
-    return FitResult(
-        model=best,
-        last=state.model,
-        history=state.history,
-        best_epoch=best_epoch(state.history),
-        seconds_per_step=statistics.median(state.history["seconds"]) / n_steps,
-        compile_seconds=runner.compile_seconds,
-    )
-
-
-def _check_rule(
-    learning_rate: float,
-    schedule: str,
-    warmup_epochs: int,
-    clip_norm: float | None,
-    own: bool,
-) -> None:
-    check_number("learning_rate", learning_rate, minimum=0)
-    check_choice("schedule", schedule, ("cosine", "constant"))
-    if clip_norm is not None:
-        check_number("clip_norm", clip_norm, minimum=_LEAST_CLIP_NORM)
-    given = learning_rate, schedule, warmup_epochs
-    if own and given != (_LEARNING_RATE, _SCHEDULE, 0):
-        raise ValueError(
-            "learning_rate, schedule and warmup_epochs must be left out when an "
-            f"optimizer is given, got {', '.join(map(repr, given))}."
-        )
-
-
-def _show(bar: tqdm, history: History) -> None:
-    bar.set_postfix(
-        loss=f"{history['train_loss'][-1]:.4f}",
-        valid_accuracy=f"{history['valid_accuracy'][-1]:.4f}",
-    )
-    bar.update()
-
-
-class _Runner:
-    """The compiled programs of a run, and the data they take."""
-
-    def __init__(
-        self,
-        task: Task,
-        optimizer: optax.GradientTransformation,
-        rates: np.ndarray,
-        batch_size: int,
-        clip_norm: float,
-        seed: int,
-    ) -> None:
-        self.compile_seconds = 0.0
-        self._optimizer = optimizer
-        self._rates = jnp.asarray(rates.reshape(-1, len(task.train) // batch_size))
-        self._clip_norm = jnp.asarray(np.float32(clip_norm))
-        self._data = Batch.from_split(task.train)
-        self._valid = score_arguments(task.valid, batch_size, task.n_classes)
-        self._n_classes = task.n_classes
-        self._rows = functools.partial(
-            shuffled_rows, len(task.train), batch_size, seed=seed
-        )
-
-    def compile(self, state: Checkpoint) -> None:
-        """Traces and compiles ahead of time, so that it is timed apart."""
-        started = time.perf_counter()
-        self._train = _compiled(train_epoch, *self._arguments(state))
-        self._score = _compiled(score, state.model, *self._valid)
-        self.compile_seconds = time.perf_counter() - started
-
-    def run(self, state: Checkpoint, kept: str) -> Checkpoint:
-        """One epoch and its validation; ``kept`` ends the message if it fails."""
-        started = time.perf_counter()
-        with named_truncation_errors():
-            model, opt_state, trace = jax.block_until_ready(
-                self._train(*self._arguments(state))
-            )
-            seconds = time.perf_counter() - started
-            scores = mean_scores(self._score(model, *self._valid))
-        epoch = state.epoch + 1
-        refuse_non_finite(epoch, trace, scores, kept)
-        history = extended(state.history, trace, scores, seconds)
-        return Checkpoint(model, opt_state, epoch, history)
-
-    def _arguments(self, state: Checkpoint) -> tuple[Any, ...]:
-        rows = self._rows(epoch=state.epoch + 1)
-        steps = Steps(jnp.asarray(rows), self._rates[state.epoch], self._clip_norm)
-        return (
-            state.model,
-            state.opt_state,
-            self._optimizer,
-            self._data,
-            steps,
-            self._n_classes,
-        )
-
-
-def _compiled(program: Any, *arguments: Any) -> Any:
-    return program.lower(*arguments).compile()
-
-
-@functools.cache
-def _adam() -> optax.GradientTransformation:
-    # One object for all runs: compiled programs are found again by its functions.
-    return optax.chain(optax.scale_by_adam(), optax.scale(-1.0))
-
-
-def _rates(
-    schedule: str, learning_rate: float, n_warmup: int, n_steps: int
-) -> np.ndarray:
-    """What the optimiser's updates are multiplied by, one number a step."""
-    if schedule == "own":
-        return np.ones(n_steps)
-    rising = np.arange(n_warmup) / max(n_warmup, 1)
-    after = np.ones(n_steps - n_warmup)
-    if schedule == "cosine":
-        after = 0.5 * (1 + np.cos(np.pi * np.arange(len(after)) / len(after)))
-    return learning_rate * np.concatenate([rising, after])
-
-
-def _start(model: Model, optimizer: optax.GradientTransformation) -> Checkpoint:
-    params = eqx.filter(model, eqx.is_inexact_array)
-    if not jax.tree.leaves(params):
-        raise ValueError(f"model must have trainable arrays, got {model!r}.")
-    model = _without_weak_types(model)
-    with promotion_as_usual():
-        opt_state = _without_weak_types(optimizer.init(params))
-    return Checkpoint(model, opt_state, 0, {name: [] for name in QUANTITIES})
-
-
-def _without_weak_types(tree: Any) -> Any:
-    # A weakly typed leaf comes out of a step strongly typed: scan would refuse it.
-    def strong(leaf: Any) -> Any:
-        typed = isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, np.number)
-        return jax.lax.convert_element_type(leaf, leaf.dtype) if typed else leaf
-
-    return jax.tree.map(strong, tree)
-
-
-def _finished(state: Checkpoint, epochs: int, patience: int | None) -> bool:
-    waited = epochs_without_gain(state.history)
-    return state.epoch == epochs or (patience is not None and waited >= patience)
-
-
-def _kept(state: Checkpoint, folder: CheckpointFolder | None) -> str:
-    if folder is None or state.epoch == 0:
-        return "No checkpoint was kept."
-    return f"{folder.last} holds epoch {state.epoch}."
+        run.folder = CheckpointFolder(directory, settings, task.objective)
+    with run.watched(progress, callbacks, loggers, settings):
+        run.load(resume, directory, epochs)
+        run.train(patience)
+    return run.result()

@@ -1,5 +1,8 @@
-"""The two compiled programs of training: an epoch of steps, and scoring a split.
+"""The two compiled programs of training: some steps, and scoring some batches.
 
+Both run the steps from ``start`` to ``stop`` in one ``while`` loop, so that one
+compiled program takes any number of them: the caller chooses how long it is away
+(:mod:`tnqrnn.training.chunks`), and how steps are grouped changes no bit of a result.
 Both are functions of this module, so JAX keeps one compiled program for each structure
 of model and data: another seed, learning rate or clipping norm compiles nothing.
 """
@@ -14,147 +17,250 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from tnqrnn.backends.budget import named_truncation_errors
-from tnqrnn.checks import check_instance, check_int
-from tnqrnn.tasks import Split
-from tnqrnn.training.batches import Batch, Model, padded_rows, predict
-from tnqrnn.training.losses import Totals, cross_entropy, sum_targets
+from tnqrnn.tasks import AbstractObjective, Batch
+from tnqrnn.training.update_limit import limited
+
+Model = Any
+"""One of the library's sequence models, or any callable equinox module."""
+
+
+class Running(NamedTuple):
+    """What a run changes from step to step.
+
+    Attributes:
+        model: its inexact array leaves are trained, all else stays.
+        opt_state: the optimiser's state.
+        carry: the model's, where batches follow each other; else ``None``.
+        loss (array of shape (S,)): of each step of the epoch so far, before its update.
+        gradient_norm (array of shape (S,)): global norm before clipping.
+        lost (arrays of shape (S,)): by name, the largest of what the model says that
+            the step's samples lost; empty for a model that loses nothing.
+    """
+
+    model: Model
+    opt_state: Any
+    carry: Any
+    loss: jax.Array
+    gradient_norm: jax.Array
+    lost: dict[str, jax.Array]
 
 
 class Steps(NamedTuple):
     """The steps of one epoch: what is known of each before it runs.
 
     Attributes:
-        rows (array of shape (S, B)): int32, the samples of each step.
+        parts (array of shape (S, ...)): which part of the data each takes.
         rates (array of shape (S,)): what the optimiser's updates are multiplied by.
         clip_norm (array of shape ()): the largest global gradient norm that an
             optimiser sees; infinity for no clipping.
+        update_limit (array of shape ()): see
+            :func:`tnqrnn.training.update_limit.limit_updates`; ``None`` for none.
+        key: PRNG key of the epoch's chance; ``None`` for none.
     """
 
-    rows: jax.Array
+    parts: jax.Array
     rates: jax.Array
     clip_norm: jax.Array
+    update_limit: jax.Array | None
+    key: jax.Array | None
 
 
-class Trace(NamedTuple):
-    """What each step of an epoch measured, before its update.
+class Prediction(NamedTuple):
+    """What a model gives for a batch.
 
     Attributes:
-        loss (array of shape (S,)): cross entropy of the step's batch, nats.
-        gradient_norm (array of shape (S,)): global norm before clipping.
+        outputs: of the model.
+        carry: its last one; ``None`` for a model that has none.
+        lost: what the model says each sample lost, arrays of shape (B,) by name.
     """
 
-    loss: jax.Array
-    gradient_norm: jax.Array
+    outputs: jax.Array
+    carry: Any
+    lost: dict[str, jax.Array]
 
 
 @eqx.filter_jit
-def train_epoch(
-    model: Model,
-    opt_state: Any,
-    optimizer: optax.GradientTransformation,
-    data: Batch,
+def train_steps(
+    running: Running,
+    optimizer: optax.GradientTransformationExtraArgs,
+    objective: AbstractObjective,
+    data: dict[str, jax.Array],
     steps: Steps,
-    n_classes: int,
-) -> tuple[Model, Any, Trace]:
-    """Runs all steps of an epoch in one ``jax.lax.scan``.
+    start: jax.Array,
+    stop: jax.Array,
+) -> Running:
+    """Runs the steps from ``start`` to ``stop - 1`` of an epoch.
 
     Args:
-        model: its inexact array leaves are trained, all else stays.
-        opt_state: the optimiser's state.
-        optimizer: gets the clipped gradient.
-        data: all training samples.
-        steps: S steps.
-        n_classes: the least number of logits that covers the targets.
+        running: the run before them.
+        optimizer: gets the clipped gradient, and the loss as ``value``.
+        objective: cuts the data, and says what is minimised.
+        data: the training split's arrays.
+        steps: all S steps of the epoch.
+        start: int32, the first step.
+        stop: int32, the step after the last.
 
     Returns:
-        model and optimiser state after the last step, and the trace.
+        the run after them.
     """
-    params, static = eqx.partition(model, eqx.is_inexact_array)
+    params, static = eqx.partition(running.model, eqx.is_inexact_array)
 
-    def loss_of(params: Any, batch: Batch) -> jax.Array:
-        return cross_entropy(*predict(eqx.combine(params, static), batch, n_classes))
+    def loss_of(params: Any, batch: Batch, carry: Any, key: Any) -> tuple:
+        model = eqx.combine(params, static)
+        given = predict(model, batch, carry=carry, key=key)
+        sums = objective.sums(given.outputs, batch)
+        return sums["loss"] / sums["weight"], (given.carry, given.lost)
 
-    def step(carry: tuple, now: tuple) -> tuple[tuple, Trace]:
-        params, opt_state = carry
-        rows, rate = now
-        loss, grads = jax.value_and_grad(loss_of)(params, data.take(rows))
-        norm = jnp.sqrt(sum(jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(grads)))
-        shrink = jnp.minimum(1, steps.clip_norm.astype(norm.dtype) / norm)
+    def step(i: jax.Array, now: tuple) -> tuple:
+        params, opt_state, carry, losses, norms, worst = now
+        batch = objective.batch(data, steps.parts[i])
+        key = None if steps.key is None else jax.random.fold_in(steps.key, i)
+        value_and_grad = jax.value_and_grad(loss_of, has_aux=True)
+        (loss, (last, lost)), grads = value_and_grad(params, batch, carry, key)
         with promotion_as_usual():
+            norm = optax.tree.norm(grads)
+            clip = optax.clip_by_global_norm(steps.clip_norm.astype(norm.dtype))
+            grads, _ = clip.update(grads, clip.init(params))
             updates, opt_state = optimizer.update(
-                _scale(grads, shrink), opt_state, params
+                grads,
+                opt_state,
+                params,
+                value=loss,
+                grad=grads,
+                value_fn=lambda params: loss_of(params, batch, carry, key)[0],
             )
-        params = optax.apply_updates(params, _scale(updates, rate))
-        return (params, opt_state), Trace(loss, norm)
+        rate = steps.rates[i]
+        updates = jax.tree.map(lambda leaf: leaf * rate.astype(leaf.dtype), updates)
+        if steps.update_limit is not None:
+            updates = limited(updates, params, steps.update_limit)
+        params = optax.apply_updates(params, updates)
+        losses = losses.at[i].set(loss.astype(losses.dtype))
+        norms = norms.at[i].set(norm.astype(norms.dtype))
+        worst = {
+            name: worst[name].at[i].set(jnp.max(each).astype(worst[name].dtype))
+            for name, each in lost.items()
+        }
+        last = last if objective.carries else None
+        return params, opt_state, last, losses, norms, worst
 
-    carry = (params, opt_state)
-    carry, trace = jax.lax.scan(step, carry, (steps.rows, steps.rates))
-    return eqx.combine(carry[0], static), carry[1], trace
+    now = jax.lax.fori_loop(start, stop, step, (params, *running[1:]))
+    return Running(eqx.combine(now[0], static), *now[1:])
 
 
 @eqx.filter_jit
-def score(
-    model: Model, data: Batch, rows: jax.Array, real: jax.Array, n_classes: int
-) -> Totals:
-    """Sums loss and accuracy over batches taken one after another.
+def score_steps(
+    model: Model,
+    objective: AbstractObjective,
+    data: dict[str, jax.Array],
+    index: jax.Array,
+    carry: Any,
+    start: jax.Array,
+    stop: jax.Array,
+) -> tuple[Any, dict[str, jax.Array]]:
+    """The sums of the batches from ``start`` to ``stop - 1``.
 
     Args:
-        model: gives logits.
-        data: all samples of a split.
-        rows (array of shape (S, B)): int32, the samples of each batch.
-        real (array of shape (S, B)): 1, or 0 for a sample that fills up a batch.
-        n_classes: the least number of logits that covers the targets.
+        model: what is scored.
+        objective: cuts the data, and says what is summed.
+        data: a split's arrays.
+        index (array of shape (S, ...)): which part of the data each batch takes.
+        carry: the model's before the first of these batches, or ``None``.
+        start: int32, the first batch.
+        stop: int32, the batch after the last.
 
     Returns:
-        totals of each batch, each of shape (S,).
+        carry after the last of them, and arrays of shape (S,) by name, see
+        :func:`batch_sums`, which are 0 for all other batches.
     """
 
-    def one(now: tuple[jax.Array, jax.Array]) -> Totals:
-        batch = data.take(now[0])
-        keep = now[1].reshape(-1, *(1,) * (batch.weights.ndim - 1))
-        batch = batch._replace(weights=batch.weights * keep)
-        return sum_targets(*predict(model, batch, n_classes))
+    def sums_of(carry: Any, step: jax.Array) -> tuple:
+        return batch_sums(model, objective, data, step, carry)
 
-    return jax.lax.map(one, (rows, real))
+    def one(i: jax.Array, now: tuple) -> tuple:
+        carry, sums = now
+        carry, new = sums_of(carry, index[i])
+        return carry, {name: sums[name].at[i].set(new[name]) for name in sums}
+
+    _, shapes = jax.eval_shape(sums_of, carry, index[0])
+    none = {name: jnp.zeros(len(index), sums.dtype) for name, sums in shapes.items()}
+    return jax.lax.fori_loop(start, stop, one, (carry, none))
 
 
-def evaluate(model: Model, split: Split, *, batch_size: int = 64) -> dict[str, float]:
-    """Loss and accuracy of a model over all samples of a split.
-
-    Args:
-        model: (B, T, F) inputs to (B, C) or (B, T, C) logits.
-        split: the samples; masked steps do not count.
-        batch_size: samples at a time, cut to the number of samples. The result depends
-            on it by rounding alone. One program is compiled for each shape.
+def batch_sums(
+    model: Model,
+    objective: AbstractObjective,
+    data: dict[str, jax.Array],
+    step: jax.Array,
+    carry: Any,
+) -> tuple[Any, dict[str, jax.Array]]:
+    """The objective's sums over one batch, and what the model lost in it.
 
     Returns:
-        ``loss``, mean cross entropy in nats, and ``accuracy``, in [0, 1].
+        the model's carry, and arrays of shape () by name: the objective's own sums, the
+        number of real ``samples``, and for each name that the model reports the sum
+        over them, ``lost.name``, and the largest, ``worst.name``.
+    """
+    batch = objective.batch(data, step)
+    given = predict(model, batch, carry=carry)
+    sums = dict(objective.sums(given.outputs, batch))
+    real = _of_a_sample(batch.weights) > 0
+    sums["samples"] = jnp.sum(real.astype(batch.weights.dtype))
+    for name, each in given.lost.items():
+        counted = jnp.where(real, each, 0)
+        sums |= {f"lost.{name}": counted.sum(), f"worst.{name}": counted.max()}
+    return given.carry if objective.carries else None, sums
+
+
+def predict(
+    model: Model,
+    batch: Batch,
+    *,
+    carry: Any = None,
+    key: Any = None,
+) -> Prediction:
+    """A model's outputs for a batch, in the model's own precision.
+
+    Args:
+        model: one of the library's, or any function of inputs; the latter knows no
+            lengths, carry or key.
+        batch: the samples.
+        carry: where the model starts; ``None`` for its own start.
+        key: PRNG key of all chance in the model.
 
     Raises:
-        ValueError: a task instead of one of its splits, a batch_size below 1, or logits
-            that do not fit the targets.
-        TruncationError: a backend with ``on_truncation="raise"`` lost too much.
+        ValueError: a plain function on a batch with lengths, or that goes on.
     """
-    check_int("batch_size", batch_size, minimum=1)
-    check_instance("split", split, Split)
-    with named_truncation_errors():
-        return mean_scores(score(model, *score_arguments(split, batch_size)))
+    leaves = filter(eqx.is_inexact_array, jax.tree.leaves(model))
+    dtype = np.result_type(np.float32, *(leaf.dtype for leaf in leaves))
+    real = jnp.finfo(dtype).dtype
+
+    def cast(leaf: jax.Array) -> jax.Array:
+        floating = jnp.issubdtype(leaf.dtype, jnp.floating)
+        return leaf.astype(real) if floating else leaf
+
+    inputs = jax.tree.map(cast, batch.inputs)
+    if run := getattr(model, "run", None):
+        outputs, rollout = run(
+            inputs,
+            lengths=batch.lengths,
+            carry=carry,
+            key=key,
+        )
+        carry = jax.lax.stop_gradient(rollout.carry)
+        lost = jax.lax.stop_gradient(model.lost(rollout))
+        return Prediction(outputs, carry, lost)
+    if batch.lengths is not None or carry is not None:
+        what = "lengths" if carry is None else "a carry that is passed on"
+        raise ValueError(
+            f"model must be one of the library's sequence models for data with {what}, "
+            f"got {type(model).__name__}."
+        )
+    return Prediction(model(inputs), None, {})
 
 
-def score_arguments(
-    split: Split, batch_size: int, n_classes: int | None = None
-) -> tuple[Batch, jax.Array, jax.Array, int]:
-    """What :func:`score` takes besides the model to score all of ``split``."""
-    rows, real = padded_rows(len(split), min(batch_size, len(split)))
-    n_classes = n_classes or 1 + int(split.targets.max())
-    return Batch.from_split(split), jnp.asarray(rows), jnp.asarray(real), n_classes
-
-
-def mean_scores(totals: Totals) -> dict[str, float]:
-    """Means over all batches, summed in double precision."""
-    loss, correct, weight = (np.asarray(sums, np.float64).sum() for sums in totals)
-    return {"loss": float(loss / weight), "accuracy": float(correct / weight)}
+def _of_a_sample(weights: jax.Array) -> jax.Array:
+    """The weight of all targets of each sample, (B,)."""
+    return jnp.sum(weights, axis=tuple(range(1, weights.ndim)))
 
 
 @contextlib.contextmanager
@@ -162,7 +268,3 @@ def promotion_as_usual() -> Iterator[None]:
     """JAX's own promotion rules around optax, which needs them (count to float)."""
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield
-
-
-def _scale(tree: Any, factor: jax.Array) -> Any:
-    return jax.tree.map(lambda leaf: leaf * factor.astype(leaf.dtype), tree)

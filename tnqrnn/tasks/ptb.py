@@ -1,0 +1,49 @@
+"""Penn Treebank: newspaper text, to predict character by character."""
+
+import os
+
+from tnqrnn.tasks.base import Task
+from tnqrnn.tasks.download import read_data
+from tnqrnn.tasks.text import character_task
+
+
+def load_ptb_characters(
+    *,
+    data_dir: str | os.PathLike | None = None,
+    window: int = 100,
+    n_train: int | None = None,
+) -> Task:
+    r"""The next character of the Wall Street Journal, one stream a split.
+
+    Lower-cased text of 10,000 different words, made from ``ptb.train.txt``,
+    ``ptb.valid.txt`` and ``ptb.test.txt``: of each line, the spaces at both ends are
+    taken off, those inside are kept, and an end mark follows. The vocabulary, of the
+    training part alone, is 49 characters and the end mark, which it writes ``"\n"``;
+    5,017,482 tokens for training, 393,042 for validation, 442,423 for the test.
+
+    Args:
+        data_dir: the first place to look for the folder ``ptb``
+            (:mod:`tnqrnn.tasks.download` says where else).
+        window: W, steps between two truncations of the gradient.
+        n_train: train on the first so many characters; ``None`` for all. The vocabulary
+            is the same.
+
+    Raises:
+        ValueError: an option outside its range; or a file is missing or altered and
+            cannot be had, see :func:`~tnqrnn.tasks.download.read_data`.
+
+    Source: [marcus1993], the files of [mikolov2011]. The published files of characters,
+    ``ptb.char.*.txt``, are not needed.
+    """
+    files = read_data("ptb", data_dir)
+    texts = {}
+    for part in ("train", "valid", "test"):
+        lines = files[f"ptb.{part}.txt"].decode().removesuffix("\n").split("\n")
+        texts[part] = "".join(f"{line.strip()}\n" for line in lines)
+    return character_task(
+        "ptb-char",
+        texts,
+        window=window,
+        n_train=n_train,
+        source="marcus1993, in the files of mikolov2011",
+    )
