@@ -5,10 +5,10 @@ numbers are readouts, logits, what truncation lost, the final state, and the gra
 a fixed loss by every parameter and by the inputs, all in complex128.
 
 Public names alone are used, so that rows outlive the code below them. The first command
-says how far rounding moves each row, the second writes the file, too::
+adds the rows that the file lacks, the second writes one anew::
 
-    python tests/recorded/recording.py
     python tests/recorded/recording.py --write
+    python tests/recorded/recording.py --write "mps-1 store"
 """
 
 import argparse
@@ -98,9 +98,9 @@ def _cell(
 BY_HAND = tq.Ansatz(
     4,
     [
-        ("h", 0), ("ry", 1, 0), ("t", 2), ("rx", 3, 1), ("crz", (0, 3), 2), ("s", 1),
-        ("rz", 0, 3), ("rxx", (3, 1), 4), ("y", 2), ("ry", 2, 0), ("cnot", (2, 0)),
-        ("tdg", 1), ("swap", (1, 2)), ("sdg", 3), ("rz", 3, 5), ("x", 2), ("z", 0),
+        ("h", 0), ("ry", 1, 0), ("t", 2), ("rx", 3, 1), ("crz", (3, 0), 2), ("s", 1),
+        ("rz", 0, 3), ("y", 2), ("ry", 2, 0), ("tdg", 1), ("rxx", (0, 2), 4), ("x", 3),
+        ("swap", (1, 2)), ("sdg", 3), ("rz", 3, 5), ("z", 0),
     ],
 )  # fmt: skip
 
@@ -144,32 +144,36 @@ def _configurations() -> dict[str, Configuration]:
     quantum("exact three-rotations", exact, circuit, "reversible")
     for observables in ("z", "xyz+zz"):
         options = {"observables": observables}
-        quantum(f"exact {observables}", exact, layers(3), "reversible", **options)
+        quantum(f"exact {observables}", exact, layers(3, 1), "reversible", **options)
     options = {"observables": SEVERAL_SITES}
     quantum("exact several-sites", exact, layers(4, 1), *every[:2], **options)
     for readout in ("haar", "learned", 0.7):
         options = {"readout": readout}
-        quantum(f"exact readout-{readout}", exact, layers(3), "reversible", **options)
-    quantum("exact open", exact, layers(3), *every[:2], feedback=False)
+        quantum(
+            f"exact readout-{readout}", exact, layers(3, 1), "reversible", **options
+        )
+    quantum("exact open", exact, layers(3, 1), *every[:2], feedback=False)
     for activation in ("linear", "relu", "tanh", "glu"):
         controller = {"activation": activation}
         name = f"exact {activation}"
-        quantum(name, exact, layers(2), "reversible", controller=controller)
+        quantum(name, exact, layers(2, 1), "reversible", controller=controller)
     for name, controller in (
         ("affine", {"hidden": ()}),
         ("two-hidden", {"hidden": (4, 3)}),
         ("embedding", {"embedding_size": 3}),
     ):
-        quantum(f"exact {name}", exact, layers(2), "reversible", controller=controller)
+        quantum(
+            f"exact {name}", exact, layers(2, 1), "reversible", controller=controller
+        )
     quantum("exact by-hand", exact, BY_HAND, *every[::2])
     quantum("exact one-qubit", exact, layers(1), *every[:2])
-    quantum("exact single", exact, layers(3), "reversible", row={"shape": (5,)})
+    quantum("exact single", exact, layers(3, 1), "reversible", row={"shape": (5,)})
     for start in ("state", "cut"):
-        quantum(f"exact {start}", exact, layers(3), *every[:2], row={"start": start})
+        quantum(f"exact {start}", exact, layers(3, 1), *every[:2], row={"start": start})
 
     # Bonds that suffice: held as a vector, and as a product of matrices.
     both = ("checkpoint", "store")
-    quantum("mps vector", mps(4), layers(4), "checkpoint")
+    quantum("mps vector", mps(2), layers(3, 1), "checkpoint")
     quantum("mps one-qubit", mps(1), layers(1), "checkpoint")
     circuit = layers(6, 1, entangler="cz", topology="brickwork")
     quantum("mps wide", mps(5), circuit, "store", row={"shape": (2, 2)})
@@ -178,7 +182,7 @@ def _configurations() -> dict[str, Configuration]:
     lossy = {"truncates": True}
     longer = lossy | {"shape": (2, 5)}
     for i, (n_qubits, topology) in enumerate(
-        ((5, "chain"), (4, "ring"), (5, "brickwork"), (4, "all_to_all"))
+        ((5, "chain"), (4, "ring"), (6, "brickwork"), (4, "all_to_all"))
     ):
         circuit = layers(n_qubits, 1, entangler="rxx", topology=topology)
         quantum(f"mps-2 {topology}", mps(2), circuit, both[i % 2], row=longer)
@@ -186,14 +190,14 @@ def _configurations() -> dict[str, Configuration]:
         circuit = layers(4, 1 + i % 3, entangler=entangler)
         quantum(f"mps-2 {entangler}", mps(2), circuit, both[i % 2], row=longer)
     strong = layers(4, 1, entangler="rxx")
-    quantum("mps-1", mps(1), layers(4), *both, row=lossy)
+    quantum("mps-1", mps(1), layers(4, 1), "store", row=lossy)
     quantum("mps-5", mps(5), layers(6, 2, entangler="cnot"), "store", row=longer)
     quantum("mps-3 cutoff", mps(3, 0.2), layers(4), "checkpoint", row=lossy)
-    quantum("mps-3 by-hand", mps(3), BY_HAND, "checkpoint", row=lossy)
+    quantum("mps-2 by-hand", mps(2), BY_HAND, "checkpoint", row=lossy)
     options = {"observables": SEVERAL_SITES, "readout": "learned"}
     quantum("mps-2 several-sites", mps(2), strong, "store", row=longer, **options)
     options = {"observables": "xyz+zz", "feedback": False}
-    quantum("mps-3 xyz+zz open", mps(3), strong, "checkpoint", row=longer, **options)
+    quantum("mps-2 xyz+zz open", mps(2), strong, "checkpoint", row=longer, **options)
     quantum("mps-2 state", mps(2), strong, "store", row=lossy | {"start": "state"})
     quantum("mps-2 cut", mps(2), strong, "checkpoint", row=longer | {"start": "cut"})
 
@@ -211,7 +215,7 @@ def _configurations() -> dict[str, Configuration]:
     # So many qubits that readouts come from light cones and no vector is made.
     options = {"observables": ["Z0", "X8 Y9", "Z17"]}
     many = layers(18, 1, "ry", "cz")
-    quantum("network cones", network, many, "store", row={"shape": (1, 2)}, **options)
+    quantum("network cones", network, many, "store", row={"shape": (1, 1)}, **options)
 
     # Classical cells, and the heads.
     def classical(kind: str) -> tq.AbstractCell:
@@ -221,7 +225,7 @@ def _configurations() -> dict[str, Configuration]:
     for kind in ("RNN", "GRU", "LSTM"):
         make = functools.partial(classical, kind)
         add(kind, make, *both, shape=(2, 5))
-        add(f"{kind} cut", make, "store", shape=(2, 5), start="cut")
+    add("LSTM cut", make, "store", shape=(2, 5), start="cut")
 
     circuit = layers(4, 1)
     for name, cell, mode in (
@@ -378,13 +382,16 @@ def _packed(numbers: Numbers) -> np.ndarray:
 
 
 def main() -> None:
-    """Computes every row twice and says what rounding does; writes the file if told."""
+    """Computes rows, says what rounding does to them, and writes them if told."""
     parser = argparse.ArgumentParser(description="Recorded roll-outs.")
-    parser.add_argument("--write", action="store_true", help=f"write {FILE.name}")
-    write = parser.parse_args().write
+    parser.add_argument("rows", nargs="*", help="names; those not yet in the file")
+    parser.add_argument("--write", action="store_true", help=f"into {FILE.name}")
+    arguments = parser.parse_args()
     os.environ["TNQRNN_PLANS"] = tempfile.mkdtemp()
-    rows, unfit = {}, []
-    for name, configuration in CONFIGURATIONS.items():
+    recorded = read() if FILE.exists() else {}
+    computed = {}
+    for name in arguments.rows or [n for n in CONFIGURATIONS if n not in recorded]:
+        configuration = CONFIGURATIONS[name]
         began = time.process_time()
         numbers = compute(configuration)
         seconds = time.process_time() - began
@@ -393,13 +400,13 @@ def main() -> None:
         lost = infidelity(numbers) if configuration.truncates else 0.0
         print(f"{name:40} moved {moved:.0e}, lost {lost:.0e}, {seconds:4.1f} s")
         if moved > MOVED or configuration.truncates and lost < LEAST_LOST:
-            unfit.append(name)
-        rows[name] = _packed(numbers)
-    if unfit:
-        raise SystemExit(f"not fit to be recorded: {', '.join(unfit)}")
-    if write:
-        np.savez_compressed(FILE, **rows)
-        print(f"{len(rows)} rows, {FILE.stat().st_size / 1e3:.0f} kB: {FILE}")
+            raise SystemExit(f"not fit to be recorded: {name}")
+        computed[name] = numbers
+    if arguments.write:
+        rows = recorded | computed
+        packed = {name: _packed(rows[name]) for name in CONFIGURATIONS}
+        np.savez_compressed(FILE, **packed)
+        print(f"{len(packed)} rows, {FILE.stat().st_size / 1e3:.0f} kB: {FILE.name}")
 
 
 if __name__ == "__main__":
