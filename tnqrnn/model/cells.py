@@ -269,7 +269,8 @@ def match_parameters(
     >>> match_parameters("gru", input_size=8, n_params=2000)
     22
     """
-    cls = kind if isinstance(kind, type) else KINDS[check_choice("kind", kind, KINDS)]
+    is_class = isinstance(kind, type)
+    cls: Any = kind if is_class else KINDS[check_choice("kind", kind, KINDS)]
     if "hidden_size" not in inspect.signature(cls).parameters:
         raise ValueError(
             f"kind must be a class of cells with a hidden_size, got {cls.__name__}."
@@ -281,7 +282,7 @@ def match_parameters(
     @functools.cache
     def count(hidden_size: int) -> int:
         def make(key: PRNGKeyArray) -> Any:
-            cell: Any = cls(input_size, hidden_size=hidden_size, key=key, **options)
+            cell = cls(input_size, hidden_size=hidden_size, key=key, **options)
             if n_outputs is None:
                 return cell
             return cell, eqx.nn.Linear(cell.output_size, n_outputs, key=key)

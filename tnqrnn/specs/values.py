@@ -232,6 +232,9 @@ class Task(AbstractDescription):
 class Training(AbstractDescription):
     """The arguments of :func:`tnqrnn.fit` that decide its result, for Adam.
 
+    They have its names and meaning, ``None`` and ``"auto"`` too. The defaults are what
+    its defaults come to, in numbers, so that a file keeps its meaning.
+
     Raises:
         ValueError: a field of another type or out of range.
 
@@ -241,11 +244,11 @@ class Training(AbstractDescription):
 
     epochs: Count = 40
     batch_size: Count = 64
-    learning_rate: NonNegative = 3e-3
-    schedule: str = "cosine"
+    learning_rate: NonNegative | None = 3e-3
+    schedule: str | None = "cosine"
     warmup_epochs: Whole = 0
     clip_norm: NonNegative | None = 1.0
-    update_limit: NonNegative | None = 0.02
+    update_limit: NonNegative | str | None = 0.02
     patience: Count | None = None
 
 
