@@ -265,9 +265,7 @@ def test_a_bad_option_is_one_line_and_nothing_is_written(
     assert files(tmp_path) == before
 
 
-def test_the_default_folder_says_task_cell_size_and_seed(
-    tmp_path, monkeypatch, trained
-):
+def test_the_default_folder_says_task_cell_size_and_seed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ("train", "digits", "--cell", "rnn", "--hidden-size", "3", "--epochs", "1")
     assert main([*words, "--seed", "4", "--batch-size", "600", "--no-progress"]) == 0

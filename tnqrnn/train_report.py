@@ -52,15 +52,19 @@ def draw_history(
 ) -> list[Path]:
     """Draws loss, and the score that chooses the epoch, against the epoch.
 
+    Characters have bits a character in place of the perplexity, which says the same.
+
     Args:
         results: as for :func:`scores_table`.
-        directory: where the pictures go, as ``loss.png`` and ``valid_<judge>.png``.
-        judge: the score; none but the loss is drawn where that is it.
+        directory: where the pictures go, as ``loss.png`` and ``valid_<score>.png``.
+        judge: the score; the loss alone is drawn where that is it.
 
     Returns:
         the paths.
     """
     metrics: dict[str, tuple[str, ...]] = {"loss": ("train_loss", "valid_loss")}
+    if "valid_bits_per_character" in results[0]["history"]:
+        judge = "bits_per_character"
     if judge != "loss":
         metrics[f"valid_{judge}"] = (f"valid_{judge}",)
     labels = {"train": "training", "valid": "validation"}
