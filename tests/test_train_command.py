@@ -231,6 +231,7 @@ def test_another_run_in_the_folder_is_refused(trained, capsys):
             ["digits", *SMALL, "--topology", "star"],
             "model.cell.circuit.topology must",
         ),
+        (["digits", *SMALL, "--n-qubits", "70"], "n_qubits=70: a statevector must fit"),
         (["digits", *SMALL, "--window", "3"], "option of task 'digits' must be one of"),
         (["digits", *SMALL, "--by", "block"], "by must be one of"),
         (

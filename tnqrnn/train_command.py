@@ -13,6 +13,7 @@ import jax
 from tnqrnn import specs
 from tnqrnn.checks import check_int
 from tnqrnn.model import AbstractCell, build, cells, save
+from tnqrnn.pricing import refusal
 from tnqrnn.records import provenance, read_json, write_atomic, write_json
 from tnqrnn.tasks import Task, load_task
 from tnqrnn.train_options import described, typed_options
@@ -169,6 +170,9 @@ def _run(run: specs.Run, task: Task, folder: Path, progress: bool) -> dict[str, 
     if (folder / SCORES).is_file():
         return read_json(folder / SCORES)
     model, task, arguments = build(run, task=task)
+    too_large = refusal(model, batch_size=run.training.batch_size)
+    if too_large is not None:
+        raise ValueError(too_large)
     cell: AbstractCell = model.cell
     counts = {
         "cell_parameters": cells.parameter_count(cell),
