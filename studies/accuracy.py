@@ -126,10 +126,10 @@ def build(
         return model
     if chi := max_bond(name):
         return model.with_backend(tq.MPS(chi))
-    hidden_size = tq.cells.matched_hidden_size(
+    hidden_size = tq.cells.match_parameters(
         name,
         input_size=size,
-        n_classes=task.n_classes,
+        n_outputs=task.n_classes,
         n_params=tq.cells.parameter_count(model),
     )
     classical = tq.cells.KINDS[name](size, hidden_size, key=keys[0])

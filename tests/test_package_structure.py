@@ -39,8 +39,11 @@ RANKS = {
     "study": 7,
     "doctor": 8,
     "plan_command": 8,
-    "cli": 9,
-    "__main__": 10,
+    "train_options": 8,
+    "train_report": 8,
+    "train_command": 9,
+    "cli": 10,
+    "__main__": 11,
 }
 
 # Outside packages that every module may use, and the owners of all others.
@@ -59,8 +62,8 @@ OWNERS = {
     "sklearn": {"tasks"},
     "threadpoolctl": {"study"},
     "tqdm": {"contraction", "training", "study"},
-    "tyro": {"cli"},
-    "xarray": {"study"},
+    "tyro": {"cli", "train_options"},
+    "xarray": {"study", "train_report"},
 }
 LAZY = {
     "cotengra",

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import tyro
 
 from tnqrnn import plan_command
+from tnqrnn.backends import TruncationError
 from tnqrnn.doctor import doctor
+from tnqrnn.train_command import train
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         the exit code: 2 for an argument that is refused, 1 where what reads the output
-        stops before its end, as ``head`` does.
+        stops before its end, as ``head`` does, 130 after Ctrl-C.
     """
     plan = tyro.extras.SubcommandApp()
     plan.command(name="build")(plan_command.build)
@@ -27,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plan.command(name="verify")(plan_command.verify)
     commands = tyro.extras.SubcommandApp()
     commands.command(doctor)
+    commands.command(train)
     commands.command(plan, name="plan")
     try:
         code = commands.cli(prog="tnqrnn", args=arguments)
@@ -36,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Python flushes once more when it ends, which must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except ValueError as error:
+    except KeyboardInterrupt:
+        print("tnqrnn: stopped.", file=sys.stderr)
+        return 130
+    except (ValueError, MemoryError, TruncationError) as error:
         print(f"tnqrnn: {error}", file=sys.stderr)
         return 2

@@ -390,11 +390,40 @@ def test_defaults_of_training_are_those_of_fit():
     assert parameters.keys() - fields == aside | {"callbacks", "loggers"}
 
 
-def test_what_fit_resolves_is_what_the_description_says(tmp_path):
-    task = tq.load_task("copying", delay=1, n_symbols=1, n_train=8, n_valid=4)
+def test_what_fit_resolves_is_what_the_description_says():
+    options = {"delay": 1, "n_symbols": 1, "n_train": 8, "n_valid": 4}
+    training = specs.Training(epochs=1, batch_size=4)
     described = specs.Model(None, specs.Cell("rnn", hidden_size=2))
-    model = tq.build(described, KEY, task=task)
-    training = dataclasses.asdict(specs.Training(epochs=1, batch_size=4))
-    by_description = tq.fit(model, task, progress=False, **training).history
-    by_default = tq.fit(model, task, progress=False, epochs=1, batch_size=4).history
-    assert by_description["train_loss"] == by_default["train_loss"]
+    run = specs.Run(specs.Task("copying", options), described, training, seed=3)
+    losses = []
+    unsaid = {"learning_rate": None, "schedule": None, "update_limit": "auto"}
+    for changes in ({}, unsaid):
+        same = specs.replace(run.training, changes)
+        model, task, arguments = tq.build(dataclasses.replace(run, training=same))
+        assert arguments == dataclasses.asdict(same) | {"seed": 3}
+        fitted = tq.fit(model, task, progress=False, **arguments)
+        losses.append(fitted.history["train_loss"])
+    other = {"epochs": 1, "batch_size": 4, "seed": 3, "progress": False}
+    model = tq.build(described, jax.random.key(3), task=task)
+    losses.append(tq.fit(model, task, **other).history["train_loss"])
+    assert losses[0] == losses[1] == losses[2]
+
+
+def test_a_run_is_built_whole():
+    cell = specs.Cell(circuit=specs.Circuit(2))
+    run = specs.Run(specs.Task("digits", {"by": "pixel"}), specs.Model(None, cell))
+    model, task, _ = tq.build(run)
+    assert (model.cell.input_size, model.n_classes) == (1, 10)
+    assert task.train.inputs.shape[1] == 64
+    rows = tq.load_task("digits")
+    other, same, _ = tq.build(run, task=rows, backend=tq.MPS(2))
+    assert same is rows and other.cell.input_size == 8
+    assert other.cell.backend == tq.MPS(2)
+    for changes, message in (
+        ({"task.name": "digit"}, "task.name must be one of"),
+        ({"model.cell.circuit": None}, "model.cell.circuit must be given to build"),
+    ):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            tq.build(specs.replace(run, changes))
+    with pytest.raises(ValueError, match="key must be left out for a Run"):
+        tq.build(run, KEY)

@@ -153,7 +153,7 @@ def test_a_key_that_no_field_has_is_refused_by_its_path(data, name):
         ("model.cell.observables", {"Z0": 1}, "a string or [a string, ...], got"),
         ("model.cell", [1], "a Cell, got [1]."),
         ("model.cell.controller", "gelu", "a Controller or None, got 'gelu'."),
-        ("training.learning_rate", "fast", "a finite number >= 0, got 'fast'."),
+        ("training.clip_norm", "short", "a finite number >= 0 or None, got 'short'."),
         ("task.name", None, "a string, got None."),
         ("task.options", [], "a mapping from names to JSON values, got []."),
         ("seed", -1, "an integer >= 0, got -1."),

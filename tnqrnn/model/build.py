@@ -50,6 +50,13 @@ def build(
     task: Task | None = None,
     backend: AbstractBackend | None = None,
 ) -> AbstractSequenceModel: ...
+@overload
+def build(
+    description: specs.Run,
+    *,
+    task: Task | None = None,
+    backend: AbstractBackend | None = None,
+) -> tuple[AbstractSequenceModel, Task, dict[str, Any]]: ...
 def build(
     description: specs.AbstractDescription,
     key: PRNGKeyArray | None = None,
@@ -60,16 +67,18 @@ def build(
     """Makes what a description describes.
 
     Args:
-        description: of a circuit, backend, controller, cell, model or task.
+        description: of a circuit, backend, controller, cell, model, task or run.
         key: PRNG key of the initial weights, for a cell or a model. A model's cell gets
-            the first half of ``jax.random.split(key)``, its head the second.
+            the first half of ``jax.random.split(key)``, its head the second. A run's
+            model has the key of its seed.
         task: where what is ``None`` for "the task's" comes from: sizes, and the kind of
-            a model.
-        backend: one in place of the described one, for a cell or a model.
+            a model. For a run, its task where that is loaded already.
+        backend: one in place of the described one, for a cell, a model or a run.
 
     Returns:
         an :class:`~tnqrnn.Ansatz`, a backend, a :class:`~tnqrnn.Controller`, a cell, a
-        model or a :class:`~tnqrnn.Task`.
+        model or a :class:`~tnqrnn.Task`; of a run ``(model, task, arguments)``, so that
+        ``fit(model, task, **arguments)`` is the run.
 
     Raises:
         ValueError: a name that is not registered, a field that the kind does not take
@@ -81,9 +90,16 @@ def build(
     >>> model = tq.build(tq.specs.Model("classifier", cell, 10), jax.random.key(0))
     >>> model(jax.numpy.ones((5, 8, 8))).shape
     (5, 10)
+    >>> run = tq.specs.Run(tq.specs.Task("digits"), tq.specs.Model(None, cell))
+    >>> model, task, arguments = tq.build(run)
+    >>> model.n_classes, len(task.train), arguments["batch_size"]
+    (10, 1257, 64)
     """
     if task is not None:
         check_instance("task", task, Task)
+    if isinstance(description, specs.Run):
+        return _run(description, key, task, backend)
+    if task is not None:
         description = _sized(description, task)
     match description:
         case specs.Circuit():
@@ -102,9 +118,28 @@ def build(
                 return _cell(description, key, backend)
             return _model(description, key, backend)
     raise ValueError(
-        "description must be a Circuit, Backend, Controller, Cell, Model or Task, got "
-        f"{type(description).__name__}."
+        "description must be a Circuit, Backend, Controller, Cell, Model, Task or Run, "
+        f"got {type(description).__name__}."
     )
+
+
+def _run(
+    run: specs.Run,
+    key: PRNGKeyArray | None,
+    task: Task | None,
+    backend: AbstractBackend | None,
+) -> tuple[AbstractSequenceModel, Task, dict[str, Any]]:
+    if key is not None:
+        raise ValueError(
+            f"key must be left out for a Run, which has a seed, got {key}."
+        )
+    if task is None:
+        with _inside("task"):
+            task = build(run.task)
+    with _inside("model"):
+        key = jax.random.key(run.seed)
+        model = build(run.model, key, task=task, backend=backend)
+    return model, task, {**_fields(run.training), "seed": run.seed}
 
 
 def _circuit(description: specs.Circuit) -> Ansatz:

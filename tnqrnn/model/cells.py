@@ -1,6 +1,7 @@
 """Classical cells behind the call of the quantum one, as reference lines in studies."""
 
-import math
+import functools
+import inspect
 from typing import Any, NoReturn
 
 import equinox as eqx
@@ -13,7 +14,6 @@ from tnqrnn.checks import check_choice, check_int
 from tnqrnn.model.base import AbstractCell, Carry
 
 _DTYPES = ("float32", "float64")
-_GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 
 
 class AbstractClassicalCell(AbstractCell):
@@ -229,48 +229,78 @@ KINDS: dict[str, type[RNN] | type[GRU] | type[LSTM]] = {
 
 
 def parameter_count(module: Any) -> int:
-    """The number of trainable values in a cell or model.
+    """The number of trainable values in a cell or model, or in its shapes alone.
 
     >>> parameter_count(GRU(2, 5, key=jax.random.key(0)))  # 3*5*(2 + 5 + 1) + 5
     125
     """
-    leaves = jax.tree.leaves(eqx.filter(module, eqx.is_inexact_array))
+    leaves = jax.tree.leaves(eqx.filter(module, _is_trainable))
     return sum(leaf.size for leaf in leaves)
 
 
-def matched_hidden_size(
-    kind: str, *, input_size: int, n_classes: int, n_params: int
+def match_parameters(
+    kind: str | type[AbstractCell],
+    *,
+    input_size: int,
+    n_params: int,
+    n_outputs: int | None = None,
+    **options: Any,
 ) -> int:
-    """The hidden size whose whole model comes nearest to a number of parameters.
+    """The hidden size with which a cell comes nearest to a number of parameters.
 
-    The model is a cell and a linear head with bias (``SequenceClassifier`` or
-    ``SequenceLabeler``). With g matrices a cell (1, 3, 4 for RNN, GRU, LSTM) and hidden
-    size h it has g h (F + h + 1) + C (h + 1) parameters, and h more for a GRU. Of two
+    The cell is made in shapes alone, at sizes found by bisection, and its parameters
+    are counted: any class serves whose parameters grow with its ``hidden_size``. Of two
     sizes equally near the smaller is taken; the least is 1.
 
     Args:
-        kind: ``"rnn"``, ``"gru"`` or ``"lstm"``.
+        kind: ``"rnn"``, ``"gru"`` or ``"lstm"``, or a class of cells.
         input_size: F.
-        n_classes: C.
         n_params: what to come near to.
+        n_outputs: C, to count a linear head with bias, C (M + 1) parameters for M
+            readouts, as well; ``None`` for the cell alone.
+        **options: further arguments of the class, ``context_size``, say.
 
     Raises:
-        ValueError: an unknown kind or a number below 1.
+        ValueError: an unknown kind, a class without a ``hidden_size``, a number below
+            1, or an argument that the class refuses.
 
-    >>> matched_hidden_size("lstm", input_size=8, n_classes=10, n_params=3000)
+    >>> match_parameters("lstm", input_size=8, n_outputs=10, n_params=3000)
+    22
+    >>> match_parameters("gru", input_size=8, n_params=2000)
     22
     """
-    check_choice("kind", kind, KINDS)
-    check_int("input_size", input_size, minimum=1)
-    check_int("n_classes", n_classes, minimum=1)
+    is_class = isinstance(kind, type)
+    cls: Any = kind if is_class else KINDS[check_choice("kind", kind, KINDS)]
+    if "hidden_size" not in inspect.signature(cls).parameters:
+        raise ValueError(
+            f"kind must be a class of cells with a hidden_size, got {cls.__name__}."
+        )
     check_int("n_params", n_params, minimum=1)
-    gates = _GATES[kind]
-    linear = gates * (input_size + 1) + n_classes + (kind == "gru")
+    if n_outputs is not None:
+        check_int("n_outputs", n_outputs, minimum=1)
 
-    def excess(h: int) -> int:
-        return gates * h * h + linear * h + n_classes - n_params
+    @functools.cache
+    def count(hidden_size: int) -> int:
+        def make(key: PRNGKeyArray) -> Any:
+            cell = cls(input_size, hidden_size=hidden_size, key=key, **options)
+            if n_outputs is None:
+                return cell
+            return cell, eqx.nn.Linear(cell.output_size, n_outputs, key=key)
 
-    missing = max(n_params - n_classes, 0)
-    below = (math.isqrt(linear**2 + 4 * gates * missing) - linear) // (2 * gates)
-    sizes = (max(below, 1), max(below, 1) + 1)
-    return min(sizes, key=lambda h: abs(excess(h)))
+        return parameter_count(eqx.filter_eval_shape(make, jax.random.key(0)))
+
+    above = 1
+    while count(above) < n_params:
+        above *= 2
+    below = max(above // 2, 1)
+    while above - below > 1:
+        middle = (below + above) // 2
+        below, above = (middle, above) if count(middle) < n_params else (below, middle)
+    return min((below, above), key=lambda size: abs(count(size) - n_params))
+
+
+def _is_trainable(leaf: Any) -> bool:
+    is_shape = isinstance(leaf, jax.ShapeDtypeStruct)
+    return eqx.is_inexact_array(leaf) or (
+        is_shape and jnp.issubdtype(leaf.dtype, jnp.inexact)
+    )

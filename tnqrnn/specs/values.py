@@ -25,7 +25,7 @@ class Circuit(AbstractDescription):
     """A :func:`tnqrnn.hardware_efficient` circuit, or one of any gates.
 
     Attributes:
-        n_qubits: n.
+        n_qubits: n, the number of qubits.
         n_layers: of the layered circuit, as are the next three.
         rotations: names of rotations in the order they act.
         entangler: name of the two-qubit gate.
@@ -74,11 +74,12 @@ class Backend(AbstractDescription):
             was registered under (:func:`tnqrnn.register`) or else its class's.
         dtype: ``"complex64"`` or ``"complex128"``.
         max_bond: chi of an MPS, a number; ``None`` for the others.
-        cutoff: of an MPS.
-        on_truncation: of an MPS.
-        budget: of an MPS.
-        search: of a network.
-        memory_limit: of a network.
+        cutoff: of an MPS, the relative size below which Schmidt values are discarded.
+        on_truncation: of an MPS, what follows if it loses more than ``budget``:
+            ``"ignore"``, ``"warn"`` or ``"raise"``.
+        budget: of an MPS, the infidelity that is no cause for that.
+        search: of a network, ``"auto"``, or ``"never"`` to use stored plans alone.
+        memory_limit: of a network, bytes of the largest intermediate results.
         options: further arguments, of a user's own backend.
 
     Raises:
@@ -129,7 +130,8 @@ class Cell(AbstractDescription):
     Attributes:
         kind: ``"qrnn"``, ``"rnn"``, ``"gru"``, ``"lstm"``, or what a user's own class
             was registered under, see :func:`tnqrnn.register`.
-        input_size: F; ``None`` for the task's.
+        input_size: F, features of a step, or the length of a token's vector; ``None``
+            for the task's features.
         context_size: length of what every step may read beside its input.
         circuit: of a quantum cell, as are the next five fields.
         backend: the representation of the state.
@@ -137,7 +139,7 @@ class Cell(AbstractDescription):
         observables: ``"xyz"``, ``"z"``, ``"xyz+zz"``, or Pauli strings.
         readout: ``"unit"``, ``"haar"``, ``"learned"`` or a number.
         feedback: whether the controller receives the last readouts.
-        hidden_size: of a classical cell.
+        hidden_size: of a classical cell, the length of its hidden vector.
         dtype: of a classical cell's weights; a quantum cell's follow its backend.
         options: further arguments, of a user's own cell.
 
@@ -232,6 +234,9 @@ class Task(AbstractDescription):
 class Training(AbstractDescription):
     """The arguments of :func:`tnqrnn.fit` that decide its result, for Adam.
 
+    They have its names and meaning, ``None`` and ``"auto"`` too. The defaults are what
+    its defaults come to, in numbers, so that a file keeps its meaning.
+
     Raises:
         ValueError: a field of another type or out of range.
 
@@ -241,11 +246,11 @@ class Training(AbstractDescription):
 
     epochs: Count = 40
     batch_size: Count = 64
-    learning_rate: NonNegative = 3e-3
-    schedule: str = "cosine"
+    learning_rate: NonNegative | None = 3e-3
+    schedule: str | None = "cosine"
     warmup_epochs: Whole = 0
     clip_norm: NonNegative | None = 1.0
-    update_limit: NonNegative | None = 0.02
+    update_limit: NonNegative | str | None = 0.02
     patience: Count | None = None
 
 

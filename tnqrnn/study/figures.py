@@ -177,7 +177,7 @@ def plot_against_index(
     metric: str,
     *,
     dim: str,
-    panels: str,
+    panels: str | None,
     groups: Groups,
     over: str,
     title: str,
@@ -192,7 +192,8 @@ def plot_against_index(
         dataset: of a study.
         metric: a variable over ``dim``, ``panels``, ``groups.dim`` and ``over``.
         dim: the metric's own dimension, drawn as 1, 2, ...
-        panels: the dimension that makes small multiples with common axes.
+        panels: the dimension that makes small multiples with common axes; ``None``
+            for one panel.
         groups: the curves.
         over: the dimension of repetition.
         title: of the chart.
