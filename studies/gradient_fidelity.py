@@ -192,7 +192,7 @@ def measure(
         def losses(params: Any, offsets: jax.Array) -> tuple[jax.Array, Any]:
             model = eqx.combine(params, static)
             trace = roll(model.cell, image, offsets)
-            logits = [model.classify(trace.readouts[:steps]) for steps in n_steps]
+            logits = [model.read_out(trace.readouts[:steps]) for steps in n_steps]
             each = -jax.nn.log_softmax(jnp.stack(logits))[:, target]
             return each, (each, trace)
 

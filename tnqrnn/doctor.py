@@ -109,10 +109,11 @@ def largest_statevector(batch: int, n_steps: int, dtype: str) -> int:
         n_steps: sequence length T.
         dtype: complex type of the amplitudes.
     """
-    # The states alone, B 2^n amplitudes, fill the memory at this n. Beyond 28 qubits
-    # XLA would need wider indices.
+    # The states alone, B 2^n amplitudes, fill at most half the memory at this n. Beyond
+    # 28 qubits XLA would need wider indices.
+    half = memory_limit()[1] / 2
     itemsize = np.dtype(dtype).itemsize
-    n_qubits = min(28, math.floor(math.log2(memory_limit()[1] / (itemsize * batch))))
+    n_qubits = min(28, math.floor(math.log2(half / (itemsize * batch))))
     if n_qubits < 1:
         return 0
     # One layer of a chain, which compiles fast: two layers of all_to_all take 0.5% more

@@ -74,7 +74,9 @@ def test_a_run_that_ends_its_process_has_failed(tmp_path, workers, capsys):
     assert "x=2, seed=1 failed" in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_run_may_fork(tmp_path):
+    # JAX warns where a process forks that has used it before, as other tests here do.
     one = study(tmp_path, fork, {"x": [1], "seed": [0]})
     assert one.execute(progress=False).failed == []
     assert one.records()[0]["metrics"] == {"code": 7}

@@ -107,10 +107,25 @@ class AbstractSequenceModel(eqx.Module):
             key=keys[1],
             gradient=self.gradient if gradient is None else gradient,
         )
+        return self.read_out(rollout.readouts, lengths, keys[2]), rollout
+
+    def read_out(
+        self,
+        readouts: jax.Array,
+        lengths: ArrayLike | None = None,
+        key: PRNGKeyArray | None = None,
+    ) -> jax.Array:
+        """The outputs that follow from readouts.
+
+        Args:
+            readouts (array of shape (T, M) or (B, T, M)): of every step.
+            lengths: the steps of each sample.
+            key: PRNG key of dropout; ``None`` for none.
+        """
         seen = jnp.vectorize(self.cell.features, signature="(m)->(m)")(
-            self.pooled(rollout.readouts, lengths)
+            self.pooled(readouts, lengths)
         )
-        return self.outputs(dropped(seen, self.dropout, keys[2])), rollout
+        return self.outputs(dropped(seen, self.dropout, key))
 
     def _features(
         self, xs: ArrayLike, lengths: ArrayLike | None, key: PRNGKeyArray | None

@@ -118,7 +118,7 @@ def fit(
             of steps of about a second; one step and compilation are not interrupted.
             Its ``result`` is the run so far.
 
-    >>> import tnqrnn as tq
+    >>> import jax, tnqrnn as tq
     >>> task = tq.load_task("copying", delay=2, n_symbols=1, n_train=64, n_valid=8)
     >>> cell = tq.QRNNCell(10, tq.hardware_efficient(2), key=jax.random.key(0))
     >>> model = tq.SequenceLabeler(cell, 9, key=jax.random.key(1))
