@@ -11,7 +11,6 @@ PAGE = ROOT / "docs/how_it_works.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 REFERENCE = re.compile(r"\[`([^`]+)`\]\((\.\./tnqrnn/[^)]+\.py)\)")
 BLOCK = re.compile(r"```text\n(.*?)```\n+([^`\n][^\n]*)?", re.DOTALL)
-EQUATION = re.compile(r"(?<![<>=-])(=|<-|~) ")
 
 
 def defined_names(path: pathlib.Path) -> set[str]:
@@ -48,14 +47,9 @@ def test_every_function_that_the_page_names_exists(name, link):
 def test_every_equation_is_followed_by_the_function_that_computes_it():
     blocks = BLOCK.findall(TEXT)
     assert len(blocks) == TEXT.count("```text")
-    equations = [block for block in blocks if EQUATION.search(block[0])]
-    diagrams = [block for block in blocks if "--" in block[0]]
-    missing = [
-        text
-        for text, following in blocks
-        if not following.startswith("In code: ") and (text, following) not in diagrams
-    ]
-    assert equations and not missing, "\n".join(missing)
+    equations = [block for block in blocks if "--" not in block[0]]  # no diagrams
+    missing = [text for text, below in equations if not below.startswith("In code: ")]
+    assert len(equations) > 20 and not missing, "\n".join(missing)
 
 
 def test_the_glossary_has_fifteen_words_in_order():
