@@ -21,7 +21,7 @@ dot_general = functools.partial(jax.lax.dot_general, precision=PRECISION)
 
 
 def on_accelerator() -> bool:
-    """Whether JAX computes on a GPU or the like, where other algorithms are fast.
+    """Whether JAX computes on an accelerator, a GPU say, and not on a CPU.
 
     That is where ``jax.default_device`` says, under which programs are traced anew, or
     else JAX's default backend. A choice made while a program is lowered

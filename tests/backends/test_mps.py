@@ -581,7 +581,7 @@ def test_a_long_chain_runs():
     state, readouts = jax.jit(lambda a: roll_out(backend, ansatz, a))(angles)
     expected = np.tile([np.sin(1), 0, np.cos(1)], 100)
     np.testing.assert_allclose(readouts[0], expected, atol=1e-5)
-    assert state.rest.shape == (97, 2, 2, 2)
+    assert state.right_cores.shape == (97, 2, 2, 2)
 
 
 def test_no_decomposition_is_differentiated_by_jax(monkeypatch, rng):

@@ -192,15 +192,15 @@ class AbstractBackend(abc.ABC):
             ValueError: no qubit, more than four, a qubit twice or one that is missing.
         """
         n_qubits = self.n_qubits(state)
-        chosen = tuple(
+        kept = tuple(
             check_int("qubits: qubit", qubit, minimum=0, maximum=n_qubits - 1)
             for qubit in qubits
         )
-        if not 1 <= len(chosen) <= MAX_DENSITY or len(set(chosen)) < len(chosen):
+        if not 1 <= len(kept) <= MAX_DENSITY or len(set(kept)) < len(kept):
             raise ValueError(
-                f"qubits must be 1 to {MAX_DENSITY} different qubits, got {chosen}."
+                f"qubits must be 1 to {MAX_DENSITY} different qubits, got {kept}."
             )
-        strings, matrices = _all_strings(chosen)
+        strings, matrices = _all_strings(kept)
         values = self.expectation(strings, state)
         return tensordot(
             values.astype(self.dtype), jnp.asarray(matrices, self.dtype), 1
@@ -328,7 +328,11 @@ def _all_strings(
 
 
 def check_same_n_qubits(a: int, b: int) -> None:
-    """Refuses two states of a and b qubits, unless a is b."""
+    """Refuses states of different numbers of qubits, a and b.
+
+    Raises:
+        ValueError: a is not b.
+    """
     if a != b:
         raise ValueError(f"b must have the {a} qubits of a, got {b} qubits.")
 

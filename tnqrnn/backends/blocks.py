@@ -26,8 +26,8 @@ def split_axes(
     """Shape of a 2**n axis cut into runs of ``qubits`` and what lies between.
 
     Returns:
-        the sizes (rest, run, rest, run, ..., rest), rests possibly 1, and the sizes of
-        the runs alone.
+        the sizes (gap, run, gap, run, ..., gap), gaps possibly 1, and the sizes of the
+        runs alone.
     """
     shape: list[int] = []
     runs: list[int] = []
@@ -120,7 +120,7 @@ def _jointly(matrix: jax.Array, tensor: jax.Array, runs: Sequence[int]) -> jax.A
 
 
 def gram(left: jax.Array, right: jax.Array, qubits: Sequence[int]) -> jax.Array:
-    """``sum_rest left right^T`` over the axes other than ``qubits``.
+    """``sum left right^T`` over the axes other than ``qubits``.
 
     Args:
         left (array of shape (2, 2**n)): real and imaginary parts.

@@ -8,7 +8,7 @@ root of machine epsilon. Two things bring them back:
 
 - rows of ``V^dagger M`` that are that small are separated by the eigenvectors of their
   own Gram matrix, scaled to 1;
-- the rest is a small turn, taken to first order as in iterative refinement
+- what remains is a small rotation, taken to first order as in iterative refinement
   [ogita2018]: entries of the Gram matrix of those rows are accurate relative to the
   rows' norms.
 """
@@ -20,7 +20,7 @@ from tnqrnn.products import matmul
 
 _MARGIN = 16
 """Rows whose squared norms are this many times as large as the errors of their Gram
-matrix are separated by it up to a small turn."""
+matrix are separated by it up to a small rotation."""
 
 
 def left_vectors(matrix: jax.Array) -> jax.Array:
@@ -35,8 +35,8 @@ def left_vectors(matrix: jax.Array) -> jax.Array:
     largest = jnp.max(jnp.abs(matrix))
     matrix = matrix / jnp.where(largest > 0, largest, 1).astype(matrix.dtype)
     vectors = _refined(_eigenvectors(_gram(matrix)), matrix)
-    turn = _small_ones_apart(matmul(vectors.conj().T, matrix))
-    return _refined(matmul(vectors, turn), matrix)
+    rotation = _small_rows_apart(matmul(vectors.conj().T, matrix))
+    return _refined(matmul(vectors, rotation), matrix)
 
 
 def inverse_where(resolved: jax.Array, values: jax.Array) -> jax.Array:
@@ -53,8 +53,12 @@ def _eigenvectors(hermitian: jax.Array) -> jax.Array:
     return jnp.linalg.eigh(hermitian)[1][:, ::-1]
 
 
-def _small_ones_apart(rows: jax.Array) -> jax.Array:
-    """The turn (p, p) that separates rows too small for the whole Gram matrix."""
+def _small_rows_apart(rows: jax.Array) -> jax.Array:
+    """The rotation (p, p) that separates rows too small for the whole Gram matrix.
+
+    In that matrix they stand beside the rounding of the large rows. Their own Gram
+    matrix, scaled to 1, has no large rows, and its eigenvectors are accurate.
+    """
     p = len(rows)
     weights = jnp.sum(rows.real**2 + rows.imag**2, axis=1)
     error = float(p * jnp.finfo(weights.dtype).eps) * jnp.max(weights)
@@ -62,13 +66,20 @@ def _small_ones_apart(rows: jax.Array) -> jax.Array:
     largest = jnp.max(jnp.where(small, weights, 0))
     scale = jnp.where(largest > 0, 1 / jnp.sqrt(largest), 0).astype(rows.dtype)
     block = _gram(jnp.where(small[:, None], rows * scale, 0))
-    # Larger than all eigenvalues of the small ones, so the others stay in their places.
-    places = jnp.where(small, 0, 2 * p - jnp.arange(p))
-    return _eigenvectors(block + jnp.diag(places).astype(rows.dtype))
+    # Eigenvalues of the block are at most p. Those given to the large rows lie above
+    # and fall with the row's number, so that eigh leaves these rows where they are.
+    shifts = jnp.where(small, 0, 2 * p - jnp.arange(p))
+    return _eigenvectors(block + jnp.diag(shifts).astype(rows.dtype))
 
 
 def _refined(vectors: jax.Array, matrix: jax.Array) -> jax.Array:
-    """Turns every pair of vectors by its remaining angle, to first order."""
+    """Rotates every pair of vectors by its remaining angle, to first order.
+
+    The angle of vectors i and j is G_ij / (s_j^2 - s_i^2), G the Gram matrix of the
+    rows of V^dagger M. Pairs whose angle would be large, or whose values are equal, are
+    left: what separates them is rounding. First order leaves vectors a little short of
+    orthonormal, which two steps repair to the last bit.
+    """
     rows = matmul(vectors.conj().T, matrix)
     product = _gram(rows)
     norms = jnp.sqrt(jnp.diag(product).real)

@@ -22,7 +22,12 @@ from tnqrnn.backends.base import (
 from tnqrnn.backends.budget import ON_TRUNCATION, check_budget, within_budget
 from tnqrnn.backends.mps_evolve import evolve
 from tnqrnn.backends.mps_state import Layout, MPSState
-from tnqrnn.backends.mps_sweeps import normalised, pass_left, record, truncated_split
+from tnqrnn.backends.mps_sweeps import (
+    add_weights,
+    normalised,
+    pass_left,
+    truncated_split,
+)
 from tnqrnn.backends.quimb_states import check_quimb, to_cores
 from tnqrnn.backends.statevector import Statevector, StatevectorState
 from tnqrnn.checks import (
@@ -166,17 +171,18 @@ class MPS(AbstractBackend):
             return engine.from_statevector(amplitudes)
         layout = Layout(n_qubits, self.max_bond)
         chi, end = self.max_bond, layout.end
-        rest = jnp.pad(array.reshape(end, -1), ((0, chi - end), (0, 0)))
+        # A sweep to the right: the centre is all that has not been split off yet.
+        centre = jnp.pad(array.reshape(end, -1), ((0, chi - end), (0, 0)))
         isometries, weights = [], []
         for _ in range(layout.n_cores - 1):
-            theta = rest.reshape(2 * chi, -1)
-            isometry, rest, weight = truncated_split(theta, chi, self.cutoff)
+            theta = centre.reshape(2 * chi, -1)
+            isometry, centre, weight = truncated_split(theta, chi, self.cutoff)
             isometries.append(isometry.reshape(chi, 2, chi))
             weights.append(weight)
-        last = jnp.pad(rest.reshape(chi, 2, end), ((0, 0), (0, 0), (0, chi - end)))
+        last = jnp.pad(centre.reshape(chi, 2, end), ((0, 0), (0, 0), (0, chi - end)))
         centre, cores = pass_left(last, jnp.stack(isometries))
         zero = Truncation.zero(n_qubits, self.dtype)
-        lost = record(zero, jnp.stack(weights), layout.first)
+        lost = add_weights(zero, jnp.stack(weights), layout.first)
         return MPSState(normalised(centre), cores, lost, n_qubits)
 
     def from_quimb(self, state: "MatrixProductState") -> State:
@@ -239,7 +245,7 @@ class MPS(AbstractBackend):
         check_vector(state.n_qubits, self.dtype)
         chi, end = self.max_bond, state.layout.end
         rows = state.centre[:end].reshape(2 * end, chi)
-        for core in state.rest:
+        for core in state.right_cores:
             rows = matmul(rows, core.reshape(chi, 2 * chi)).reshape(-1, chi)
         return rows[:, :end].ravel()
 

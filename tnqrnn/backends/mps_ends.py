@@ -34,16 +34,16 @@ def built(
     Returns:
         the matrices of the ends by name, and those of all blocks.
     """
-    cut = {
+    small_blocks = {
         name: fuse_gates(block.gates, state.n_qubits, END_BLOCK) if block else ()
         for name, block in ends.items()
     }
-    every = [small for blocks in cut.values() for small in blocks]
+    every = [small for blocks in small_blocks.values() for small in blocks]
     every += [block for block in others if block]
     unitaries = Unitaries(every, angles, str(state.centre.dtype))
     return {
         name: [(block.qubits, unitaries[block]) for block in blocks]
-        for name, blocks in cut.items()
+        for name, blocks in small_blocks.items()
     }, unitaries
 
 

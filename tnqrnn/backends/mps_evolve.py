@@ -1,4 +1,4 @@
-"""Applying a planned circuit to a matrix product state."""
+"""Applying a scheduled circuit to a matrix product state."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from tnqrnn.backends.mps_ends import Matrices, built, on_first, on_last
 from tnqrnn.backends.mps_far import apply_fans
 from tnqrnn.backends.mps_plan import Stage, parts
 from tnqrnn.backends.mps_state import MPSState
-from tnqrnn.backends.mps_sweeps import normalised, pass_left, record, sweep
+from tnqrnn.backends.mps_sweeps import add_weights, normalised, pass_left, sweep
 from tnqrnn.backends.mps_windows import WideStage
 from tnqrnn.circuits import Ansatz
 from tnqrnn.circuits.fusion import Block
@@ -42,7 +42,7 @@ def evolve(
         else:
             state, _ = jax.lax.scan(apply, state, angles[part.index])
     return MPSState(
-        normalised(state.centre), state.rest, state.truncation, state.n_qubits
+        normalised(state.centre), state.right_cores, state.truncation, state.n_qubits
     )
 
 
@@ -64,25 +64,31 @@ def _apply_local(
     stage: Stage, on_ends: dict[str, Matrices], unitaries: Unitaries, state: MPSState
 ) -> MPSState:
     """Applies what acts on single tensors: exact, wherever the centre is."""
-    layout, rest = state.layout, state.rest
+    layout, right_cores = state.layout, state.right_cores
     centre = on_first(on_ends["head"], state.centre, layout)
     if stage.singles:
         singles = unitaries.stack(stage.singles, 1)
-        rest = rest.at[:-1].set(einsum("kxy,kayb->kaxb", singles, rest[:-1]))
+        inner = einsum("kxy,kayb->kaxb", singles, right_cores[:-1])
+        right_cores = right_cores.at[:-1].set(inner)
     if on_ends["tail"]:
-        rest = rest.at[-1].set(on_last(on_ends["tail"], rest[-1], layout))
-    return MPSState(centre, rest, state.truncation, state.n_qubits)
+        last = on_last(on_ends["tail"], right_cores[-1], layout)
+        right_cores = right_cores.at[-1].set(last)
+    return MPSState(centre, right_cores, state.truncation, state.n_qubits)
 
 
 def _sweep_there_and_back(
     stage: Stage, turn: Matrices, unitaries: Unitaries, state: MPSState, cutoff: float
 ) -> MPSState:
-    """Sweeps right over the first bonds of the chain, and back to core 0."""
+    """Sweeps right over the first bonds of the chain, and back to core 0.
+
+    The cores behind the bond where it turns keep their form: they are isometric, and
+    gates on the last one leave them so.
+    """
     layout, reached = state.layout, len(stage.right)
-    passed, beyond = state.rest[:reached], state.rest[reached:]
+    swept, beyond = state.right_cores[:reached], state.right_cores[reached:]
     gates, present = _gates(stage.right, unitaries)
-    centre, passed, weights = sweep(state.centre, passed, gates, present, cutoff)
-    truncation = record(state.truncation, weights, layout.first)
+    centre, swept, weights = sweep(state.centre, swept, gates, present, cutoff)
+    truncation = add_weights(state.truncation, weights, layout.first)
     # The last core is the centre itself if the sweep came so far.
     if turn and len(beyond):
         beyond = beyond.at[-1].set(on_last(turn, beyond[-1], layout))
@@ -90,14 +96,14 @@ def _sweep_there_and_back(
         centre = on_last(turn, centre, layout)
     if any(stage.left):
         gates, present = _gates(stage.left, unitaries)
-        centre, passed, weights = sweep(
-            centre, passed, gates, present, cutoff, leftward=True
+        centre, swept, weights = sweep(
+            centre, swept, gates, present, cutoff, leftward=True
         )
-        truncation = record(truncation, weights, layout.first)
+        truncation = add_weights(truncation, weights, layout.first)
     else:
-        centre, passed = pass_left(centre, passed)
-    rest = jnp.concatenate([passed, beyond])
-    return MPSState(centre, rest, truncation, state.n_qubits)
+        centre, swept = pass_left(centre, swept)
+    right_cores = jnp.concatenate([swept, beyond])
+    return MPSState(centre, right_cores, truncation, state.n_qubits)
 
 
 def _gates(

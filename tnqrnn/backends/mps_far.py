@@ -20,7 +20,7 @@ import numpy as np
 
 from tnqrnn.backends.mps_operators import Fan, fan_operators
 from tnqrnn.backends.mps_state import Layout, MPSState
-from tnqrnn.backends.mps_sweeps import mirror, record, truncated_split
+from tnqrnn.backends.mps_sweeps import add_weights, mirror, truncated_split
 from tnqrnn.backends.truncation import lq, save_factors
 from tnqrnn.products import einsum, matmul
 
@@ -58,6 +58,8 @@ def apply_fans(
     bit = np.array([layout.bit(fan.left) for fan in fans])
     centre = np.concatenate([[0], right[:-1]])
     leftward, rightward = np.any(centre > right), np.any(centre < left)
+    # Where fans are is data of one program, so their moves are conditions at run time;
+    # a direction that no fan needs is left out of it.
     lefts, operators = fan_operators(fans, layout, angles, dtype)
 
     @functools.partial(jax.checkpoint, policy=save_factors)
@@ -67,17 +69,17 @@ def apply_fans(
             cores = _move_left(cores, where.centre, where.right)
         if rightward:
             cores = _move_right(cores, where.centre, where.left)
-        return _apply_one(cores, where, projectors, others, layout, cutoff)
+        return _apply_fan(cores, where, projectors, others, layout, cutoff)
 
-    cores = jnp.concatenate([state.centre[None], state.rest])
+    cores = jnp.concatenate([state.centre[None], state.right_cores])
     where = _Geometry(*map(jnp.asarray, (left, right, bit, centre)))
     cores, weights = jax.lax.scan(step, cores, (where, lefts, operators))
     cores = _move_left(cores, int(right[-1]), 0)
-    truncation = record(state.truncation, weights, layout.first)
+    truncation = add_weights(state.truncation, weights, layout.first)
     return MPSState(cores[0], cores[1:], truncation, state.n_qubits)
 
 
-def _apply_one(
+def _apply_fan(
     cores: jax.Array,
     where: _Geometry,
     left: jax.Array,
@@ -101,11 +103,14 @@ def _apply_one(
     """
     on_cores, on_tail = operators[: layout.n_cores], operators[layout.n_cores :]
     r = len(left)
+    # One copy of the right core for each term of the sum, and each term's operator on
+    # it. Its right bond is that of the state, so only its left bond widens.
     last = jnp.repeat(mirror(cores[where.right])[None], r, axis=0)
     last = _apply_operators(on_cores[where.right], last, 1)
     for i, operator in enumerate(on_tail):  # the identity unless the fan ends there
         last = _apply_operators(operator, last, layout.bit(layout.last + 1 + i))
     wide, lower = _widen(cores, on_cores, mirror(last), where.left, where.right)
+    # The sum over the terms closes at the left core: sum_r (P_r A_left) lower_r.
     first = jnp.repeat(cores[where.left][None], r, axis=0)
     first = _apply_operators(left, first, where.bit)
     centre = einsum("raxb,rbc->axc", first, lower)
@@ -121,8 +126,9 @@ def _apply_operators(operators: jax.Array, cores: jax.Array, bit: Index) -> jax.
     index = jnp.arange(rows.shape[1])
     off = jnp.take(rows, index & ~bit, axis=1, mode="clip")
     on = jnp.take(rows, index | bit, axis=1, mode="clip")
-    chosen = operators[:, (index & bit != 0).astype(int)]  # (r, rows, 2)
-    return (chosen[..., :1] * off + chosen[..., 1:] * on).reshape(cores.shape)
+    # row b of each 2x2 operator, b the row's own bit: (r, rows, 2)
+    entries = operators[:, (index & bit != 0).astype(int)]
+    return (entries[..., :1] * off + entries[..., 1:] * on).reshape(cores.shape)
 
 
 def _widen(
@@ -148,15 +154,19 @@ def _widen(
     """
     r, chi = last.shape[:2]
     width = r * chi
+    # A scan needs cores of one shape, so that of the right core, whose right bond has
+    # not been widened, is padded. Sites outside are skipped: the fan's place is data,
+    # and one program serves all fans.
     last = jnp.pad(last, ((0, 0), (0, 0), (0, 0), (0, width - chi)))
 
     def step(lower, inputs):
         core, operator, site = inputs
 
         def widen(lower):
-            through = einsum("ayb,rbc->rayc", core, lower)
-            through = einsum("rxy,rayc->raxc", operator, through)
-            matrix = jnp.where(site == right, last, through)
+            # the core, the same in each term, then the term's operator on its qubit
+            inner = einsum("ayb,rbc->rayc", core, lower)
+            inner = einsum("rxy,rayc->raxc", operator, inner)
+            matrix = jnp.where(site == right, last, inner)
             lower, rows = lq(matrix.reshape(width, 2 * width))
             return lower.reshape(r, chi, width), rows.reshape(width, 2, width)
 
@@ -182,6 +192,9 @@ def _truncate(
 ) -> tuple[jax.Array, jax.Array]:
     """Truncates the widened bonds from left to right.
 
+    Everything right of the centre is isometric, so each split discards the smallest
+    Schmidt values of the whole state.
+
     Args:
         cores: those outside the fan's reach are kept.
         wide: see :func:`_widen`.
@@ -198,21 +211,22 @@ def _truncate(
     def step(centre, inputs):
         core, following, site = inputs
 
-        def cut(centre):
+        def truncate(centre):
             theta = centre.reshape(2 * chi, width)
-            isometry, rest, weight = truncated_split(theta, chi, cutoff)
-            moved = matmul(rest, following.reshape(width, 2 * width))
+            isometry, remainder, weight = truncated_split(theta, chi, cutoff)
+            moved = matmul(remainder, following.reshape(width, 2 * width))
             return moved.reshape(centre.shape), (isometry.reshape(core.shape), weight)
 
         def skip(centre):
             return centre, (core, jnp.zeros((), core.real.dtype))
 
         inside = (left <= site) & (site < right)
-        return jax.lax.cond(inside, cut, skip, centre)
+        return jax.lax.cond(inside, truncate, skip, centre)
 
     inputs = (cores[:-1], wide, jnp.arange(len(wide)))
-    centre, (passed, weights) = jax.lax.scan(step, centre, inputs)
-    cores = jnp.concatenate([passed, cores[-1:]])
+    centre, (left_cores, weights) = jax.lax.scan(step, centre, inputs)
+    cores = jnp.concatenate([left_cores, cores[-1:]])
+    # The right core's right bond was padded to the wide size.
     return cores.at[right].set(centre[:, :, :chi]), weights
 
 
@@ -224,7 +238,11 @@ def _move_right(cores: jax.Array, start: Index, stop: Index) -> jax.Array:
 
 
 def _move_left(cores: jax.Array, start: Index, stop: Index) -> jax.Array:
-    """Moves the centre from one core to another further left, if it is."""
+    """Moves the centre from one core to another further left, if it is.
+
+    Where it starts and stops may be data, so the scan passes over all cores and skips
+    those outside.
+    """
     chi = len(cores[0])
 
     def step(lower, inputs):
@@ -239,9 +257,11 @@ def _move_left(cores: jax.Array, start: Index, stop: Index) -> jax.Array:
 
         return jax.lax.cond((stop < site) & (site <= start), move, skip, lower)
 
+    # ``lower`` is what the cores so far leave to the next one, the identity before the
+    # first. Where nothing is to be moved it stays so, and ``stop`` is ``start``.
     sites = jnp.arange(1, len(cores))
     eye = jnp.eye(chi, dtype=cores.dtype)
-    lower, passed = jax.lax.scan(step, eye, (cores[1:], sites), reverse=True)
-    cores = jnp.concatenate([cores[:1], passed])
+    lower, right_cores = jax.lax.scan(step, eye, (cores[1:], sites), reverse=True)
+    cores = jnp.concatenate([cores[:1], right_cores])
     stop = jnp.minimum(stop, start)
     return cores.at[stop].set(matmul(cores[stop], lower))

@@ -1,4 +1,4 @@
-"""What a plan's blocks and far gates are as arrays.
+"""What a schedule's far gates are as arrays.
 
 A two-qubit gate is a sum of products, ``G = sum_r L_r (x) R_r``. For every gate of the
 package but ``swap`` the left operators span two dimensions with the identity among
@@ -84,6 +84,10 @@ def left_basis(name: str, swapped: bool) -> np.ndarray:
     Returns:
         two orthogonal projectors, or the four matrix units where they do not suffice.
     """
+    # Operators on the lower qubit are sums of 1 and of traceless ones. If the latter
+    # are multiples of one axis a with a^2 = 1, then 1 and a span what the projectors
+    # (1 + a)/2 and (1 - a)/2 span. Axes that differ in sign alone are made the same,
+    # so that their gates can join a fan.
     spec = GATES[name]
     terms = (spec.matrix, spec.generator, spec.projector_on)
     parts = [term for term in terms if term is not None]
@@ -121,8 +125,9 @@ def fan_operators(
     blocks = [Block(tuple(sorted(gate.qubits)), (gate,)) for _, gate in members]
     matrices = Unitaries(blocks, angles, dtype).stack(blocks, 2)
     matrices = matrices.reshape(-1, 2, 2, 2, 2)
-    each = jnp.asarray(np.stack([bases[i] for i, _ in members]), dtype)
-    rights = einsum("grik,gijkl->grjl", each.conj(), matrices)
+    lefts = jnp.asarray(np.stack([bases[i] for i, _ in members]), dtype)
+    # R_r = Tr_left(L_r^dagger G), since the L_r are orthonormal
+    rights = einsum("grik,gijkl->grjl", lefts.conj(), matrices)
     width = layout.n_qubits - layout.first
     eye = jnp.eye(2, dtype=dtype)[None, None, None]
     operators = jnp.broadcast_to(eye, (len(fans), width, r, 2, 2))

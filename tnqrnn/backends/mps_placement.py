@@ -1,9 +1,9 @@
 """Placing the gates of a circuit into the slots of sweeps.
 
-A stage of a plan has slots, each of which acts on some cores at its own moment. Gates
-are placed one after another, each into the earliest slot that can hold it and that acts
-no earlier than the gates before it on its qubits. One-qubit gates wait for the next
-two-qubit gate and are multiplied into it.
+A stage of a schedule has slots, each of which acts on some cores at its own moment.
+Gates are placed one after another, each into the earliest slot that can hold it and
+that acts no earlier than the gates before it on its qubits. One-qubit gates wait for
+the next two-qubit gate and are multiplied into it.
 
 Two layers of a chain on four cores, right sweeps alone, one row a stage::
 

@@ -3,8 +3,8 @@
 Qubits 0..h and the last h+1 of n belong to one tensor each (see ``mps_state``), so a
 gate within either is one product with that tensor. A gate between neighbouring middle
 qubits is applied when a sweep passes their bond; any other gate reaches over several
-bonds. A plan is a sequence of stages, each of which starts and ends with the centre of
-orthogonality at core 0::
+bonds. A schedule is a sequence of stages, each of which starts and ends with the centre
+of orthogonality at core 0::
 
     local   head block, one-qubit gates, tail block
     then    right sweep over the bonds, tail block, left sweep over the bonds
@@ -32,7 +32,7 @@ _PASS = 0.4  # a bond that is passed without a gate, in truncated splits
 
 @dataclass(frozen=True)
 class Stage:
-    """One part of a plan; ``None`` is the identity.
+    """One part of a schedule; ``None`` is the identity.
 
     Attributes:
         head: block on all qubits of core 0, applied first.
@@ -70,10 +70,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Part:
-    """A planned circuit that is applied several times in a row with other angles.
+    """A circuit that is applied several times in a row with other angles.
 
     Attributes:
-        stages: the plan.
+        stages: its schedule.
         index (integer array of shape (repetitions, its P)): the places of its angles
             among those of the whole circuit.
     """
@@ -86,16 +86,18 @@ class Part:
 def parts(ansatz: Ansatz, layout: Layout) -> tuple[Part, ...]:
     """The circuit as parts to apply in order: its layers one by one, or in pairs."""
     layer, index = repeats(ansatz)
-    one = best_schedule(layer, layout)
-    single = (Part(one.stages, index),)
+    single = best_schedule(layer, layout)
+    one_by_one = (Part(single.stages, index),)
     if len(index) == 1:
-        return single
+        return one_by_one
+    # Two layers scheduled together may share sweeps, so that a bond is truncated once
+    # for both; what is left of an odd number of layers is scheduled alone.
     even = len(index) // 2 * 2
-    two = best_schedule(_twice(layer), layout)
-    if even // 2 * two.cost >= even * one.cost:
-        return single
-    paired = Part(two.stages, index[:even].reshape(even // 2, -1))
-    return (paired, Part(one.stages, index[even:])) if len(index) % 2 else (paired,)
+    double = best_schedule(_twice(layer), layout)
+    if even // 2 * double.cost >= even * single.cost:
+        return one_by_one
+    pairs = Part(double.stages, index[:even].reshape(even // 2, -1))
+    return (pairs, Part(single.stages, index[even:])) if len(index) % 2 else (pairs,)
 
 
 def _twice(layer: Ansatz) -> Ansatz:
@@ -198,6 +200,7 @@ class Sweeps(AbstractSweeps):
 
 
 def _stage(filled: Filled, layout: Layout) -> Stage:
+    """A stage's slots as blocks, on the qubits of the cores they act on."""
     gates = {(slot.name, slot.core): tuple(run) for slot, run in filled.items()}
 
     def block(name: str, start: int, stop: int, core: int = 0) -> Block | None:
@@ -206,6 +209,7 @@ def _stage(filled: Filled, layout: Layout) -> Stage:
 
     first, last = layout.first, layout.last
     bonds = [core for name, core in gates if name in ("right", "left")]
+    # A sweep turns where its last gate is: what lies beyond need not be touched.
     reached = range(1 + max(bonds, default=-1))
     singles = tuple(
         block("single", first + j, first + j + 1, j)

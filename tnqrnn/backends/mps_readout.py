@@ -33,8 +33,8 @@ MAX_SPANS = 4
 """Kinds of spans that strings are carried over without rounding their lengths up."""
 
 
-class Passed(NamedTuple):
-    """What a pass over the cores after core 0 finds.
+class LeftPass(NamedTuple):
+    """What a pass from left to right over the cores after core 0 gives.
 
     Attributes:
         environments: of each core, the left environment, (k-1, chi, chi).
@@ -45,17 +45,21 @@ class Passed(NamedTuple):
     densities: jax.Array
 
 
-def pass_over(state: MPSState) -> Passed:
-    """One pass from core 1 to the last core."""
+def pass_over(state: MPSState) -> LeftPass:
+    """One pass from core 1 to the last core.
+
+    All that is right of a core contracts to the identity, so its qubit's density matrix
+    is ``rho[x, y] = sum_abc E[a, b] core[a, x, c] conj(core[b, y, c])``.
+    """
 
     def step(environment, core):
         ket = einsum("ab,axc->bxc", environment, core)
         density = einsum("bxc,byc->xy", ket, core.conj())
         after = einsum("bxc,bxd->cd", ket, core.conj())
-        return after, Passed(environment, density)
+        return after, LeftPass(environment, density)
 
     start = einsum("axc,axd->cd", state.centre, state.centre.conj())
-    return jax.lax.scan(step, start, state.rest)[1]
+    return jax.lax.scan(step, start, state.right_cores)[1]
 
 
 def pauli_expectations(strings: Strings, state: MPSState) -> jax.Array:
@@ -66,12 +70,12 @@ def pauli_expectations(strings: Strings, state: MPSState) -> jax.Array:
     end, inner, pair, carried = (
         tuple(strings[i] for i in members) for members in groups.values()
     )
-    passed = pass_over(state)
-    values = [_on_one_core(end, inner, state, passed)] if end or inner else []
+    left_pass = pass_over(state)
+    values = [_on_one_core(end, inner, state, left_pass)] if end or inner else []
     if pair:
-        values.append(_pair(pair, state, passed))
+        values.append(_pair(pair, state, left_pass))
     if carried:
-        values.append(_carried(carried, state, passed))
+        values.append(_carried(carried, state, left_pass))
     return in_order(groups.values(), values)
 
 
@@ -92,7 +96,7 @@ def _reach(string: PauliString, layout: Layout) -> tuple[int, int]:
 def _rows(state: MPSState) -> tuple[jax.Array, jax.Array]:
     """Both end cores as (outer bond and physical, inner bond), without padding."""
     end = state.layout.end
-    last = state.rest[-1].transpose(2, 1, 0)
+    last = state.right_cores[-1].transpose(2, 1, 0)
     return (
         state.centre[:end].reshape(2 * end, -1),
         last[:end].reshape(2 * end, -1),
@@ -100,7 +104,7 @@ def _rows(state: MPSState) -> tuple[jax.Array, jax.Array]:
 
 
 def _on_one_core(
-    end: Strings, inner: Strings, state: MPSState, passed: Passed
+    end: Strings, inner: Strings, state: MPSState, left_pass: LeftPass
 ) -> jax.Array:
     """Tr(P rho) of strings that act on one core each, all by one gather.
 
@@ -108,7 +112,7 @@ def _on_one_core(
         end: strings on the first or the last core.
         inner: strings on a core between them.
         state: normalised.
-        passed: of the state.
+        left_pass: of the state.
 
     Returns:
         real array of shape (M,), those of ``end`` first.
@@ -118,8 +122,8 @@ def _on_one_core(
     densities = jnp.concatenate(
         [
             matmul(head, head.conj().T).ravel(),
-            passed.densities[:-1].ravel(),
-            matmul(matmul(tail, passed.environments[-1]), tail.conj().T).ravel(),
+            left_pass.densities[:-1].ravel(),
+            matmul(matmul(tail, left_pass.environments[-1]), tail.conj().T).ravel(),
         ]
     )
     side = 2 * layout.end
@@ -129,17 +133,19 @@ def _on_one_core(
         flipped, phases = _action(strings, dim, layout)
         sites = np.array([_reach(string, layout)[0] for string in strings], int)
         entry = begins[sites][:, None] + dim * np.arange(dim) + flipped
-        # A phase is real, or imaginary; of what it multiplies the other part cancels.
+        # Tr(P rho) = sum_i phase[i] rho[i, flipped[i]] is real, as rho is Hermitian. So
+        # of rho a real phase needs the real part, and an imaginary one, i p, minus the
+        # imaginary part, which stands behind all real parts.
         places.append(np.where(phases.imag, len(densities), 0) + entry)
         signs.append(phases.real - phases.imag)
     parts = jnp.concatenate([densities.real, densities.imag])
     index = np.concatenate([place.ravel() for place in places])
     factors = np.concatenate([sign.ravel() for sign in signs])
     terms = parts[index] * jnp.asarray(factors, parts.dtype)
-    split = jnp.split(terms, [places[0].size])
+    terms_by_kind = jnp.split(terms, [places[0].size])
     sums = [
-        jnp.sum(part.reshape(place.shape), 1)
-        for part, place in zip(split, places, strict=True)
+        jnp.sum(of_kind.reshape(place.shape), 1)
+        for of_kind, place in zip(terms_by_kind, places, strict=True)
     ]
     return jnp.concatenate(sums)
 
@@ -154,6 +160,7 @@ def _action(
         two arrays of shape (M, dim): flipped indices (outer bond, physical), and
         complex phases, of each string all real or all imaginary.
     """
+    # Qubit by qubit: Z|b> = (-1)^b |b>, X|b> = |1-b>, Y|b> = i (-1)^b |1-b>.
     index = np.arange(dim)
     flipped = np.broadcast_to(index, (len(strings), dim)).copy()
     phases = np.ones(flipped.shape, complex)
@@ -170,10 +177,14 @@ def _action(
     return flipped, phases
 
 
-def _pair(strings: Strings, state: MPSState, passed: Passed) -> jax.Array:
-    cores = jnp.concatenate([state.centre[None], state.rest])
+def _pair(strings: Strings, state: MPSState, left_pass: LeftPass) -> jax.Array:
+    """Strings on the qubits of two neighbouring cores, (M,), all bonds in one scan.
+
+    ``rho[xy, zw]`` of each bond is that of one core with two cores in its place.
+    """
+    cores = jnp.concatenate([state.centre[None], state.right_cores])
     eye = jnp.eye(len(state.centre), dtype=cores.dtype)[None]
-    environments = jnp.concatenate([eye, passed.environments[:-1]])
+    environments = jnp.concatenate([eye, left_pass.environments[:-1]])
 
     def step(_, inputs):
         environment, left, right = inputs
@@ -191,6 +202,10 @@ def _pair(strings: Strings, state: MPSState, passed: Passed) -> jax.Array:
 @dataclass(frozen=True)
 class _Span:
     """The inner cores that a string is carried through, and whether from end to end.
+
+    Strings with equal spans are carried together by one scan, each over cores of its
+    own. A program is compiled for each kind of span, so many kinds are made few by
+    rounding lengths up: a string is then carried over cores it does not act on.
 
     Attributes:
         length: how many, from the first core that the string acts on to the last one.
@@ -224,7 +239,7 @@ class _Span:
         return inner - self.length if self.at_tail else min(low, inner - self.length)
 
 
-def _carried(strings: Strings, state: MPSState, passed: Passed) -> jax.Array:
+def _carried(strings: Strings, state: MPSState, left_pass: LeftPass) -> jax.Array:
     """Strings over several cores, those with spans alike in one pass."""
     layout = state.layout
     spans = [_Span.of(string, layout) for string in strings]
@@ -234,7 +249,7 @@ def _carried(strings: Strings, state: MPSState, passed: Passed) -> jax.Array:
     for i, span in enumerate(spans):
         kinds.setdefault(span, []).append(i)
     values = [
-        _carry(span, tuple(strings[i] for i in members), state, passed.environments)
+        _carry(span, tuple(strings[i] for i in members), state, left_pass.environments)
         for span, members in kinds.items()
     ]
     return in_order(kinds.values(), values).real
@@ -264,12 +279,13 @@ def _carry(
         ]
         for row in rows
     ]
+    # Neighbouring rows on which no string acts are passed without operators.
     for acting, run in itertools.groupby(
         range(span.length), lambda k: set(axes[k]) != {"I"}
     ):
-        chosen = list(run)
-        paulis = [[PAULIS[a] for a in axes[k]] for k in chosen] if acting else None
-        environment = _pass(environment, state.rest, rows[chosen], paulis)
+        members = list(run)
+        paulis = [[PAULIS[a] for a in axes[k]] for k in members] if acting else None
+        environment = _pass(environment, state.right_cores, rows[members], paulis)
     if not span.at_tail:
         return jnp.trace(environment, axis1=1, axis2=2)
     applied = _applied(_at(strings, layout.n_cores - 1, layout), layout, tail)
@@ -283,6 +299,8 @@ def _pass(
     paulis: Sequence[Sequence[np.ndarray]] | None,
 ) -> jax.Array:
     """Environments of M strings, (M, chi, chi), after some more cores.
+
+    Strings at one place share the core, which is then no array of M of them.
 
     Args:
         environment: before them.
@@ -330,7 +348,7 @@ def overlap(a: MPSState, b: MPSState) -> jax.Array:
         moved = einsum("ab,axc->bxc", environment, ket)
         return einsum("bxc,bxd->cd", moved, bra.conj()), None
 
-    environment, _ = jax.lax.scan(step, start, (b.rest, a.rest))
+    environment, _ = jax.lax.scan(step, start, (b.right_cores, a.right_cores))
     return jnp.trace(environment)
 
 

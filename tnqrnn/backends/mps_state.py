@@ -84,14 +84,15 @@ class MPSState(eqx.Module):
 
     Attributes:
         centre (complex array of shape (chi, 2, chi)): core 0.
-        rest (complex array of shape (n-2h-1, chi, 2, chi)): the other cores. Together
-            they map the bond after core 0 isometrically wherever the state has weight.
+        right_cores (complex array of shape (n-2h-1, chi, 2, chi)): the other cores, in
+            chain order. Together they map the bond after core 0 isometrically wherever
+            the state has weight.
         truncation: running totals since ``init``.
         n_qubits: n, static.
     """
 
     centre: jax.Array
-    rest: jax.Array
+    right_cores: jax.Array
     truncation: Truncation
     n_qubits: int = eqx.field(static=True)
 
@@ -106,4 +107,4 @@ class MPSState(eqx.Module):
         Raises:
             ValueError: states of a batch.
         """
-        return from_cores(self.centre, self.rest, self.layout.first)
+        return from_cores(self.centre, self.right_cores, self.layout.first)

@@ -46,28 +46,34 @@ def sweep(
     """
     chi = len(centre)
     if leftward:
+        # The mirror image of a sweep to the left is one to the right, over gates whose
+        # two qubits have changed places.
         centre, cores = mirror(centre), mirror(cores)
         gates = gates.reshape(-1, 2, 2, 2, 2).transpose(0, 2, 1, 4, 3).reshape(-1, 4, 4)
 
-    def gated(centre, core, gate):
+    def with_gate(centre, core, gate):
         theta = taken_in(centre, core)
         theta = einsum("xu,auc->axc", gate, theta)
-        isometry, rest, weight = split_off(theta, cutoff)
-        return rest, isometry, weight
+        isometry, centre, weight = split_off(theta, cutoff)
+        return centre, isometry, weight
 
-    def passed(centre, core, gate):
+    def without_gate(centre, core, gate):
+        # QR of the centre, written as the LQ of its transpose: the isometry stays, the
+        # triangular factor goes into the next core. Nothing can be discarded.
         lower, rows = lq(centre.reshape(2 * chi, chi).T)
         moved = matmul(lower.T, core.reshape(chi, 2 * chi)).reshape(chi, 2, chi)
         return moved, rows.T.reshape(chi, 2, chi), jnp.zeros((), centre.real.dtype)
 
     @functools.partial(jax.checkpoint, policy=save_factors)
     def step(centre, inputs):
-        core, gate, here = inputs
+        core, gate, has_gate = inputs
         if present.all():
-            centre, *left = gated(centre, core, gate)
+            centre, *outputs = with_gate(centre, core, gate)
         else:
-            centre, *left = jax.lax.cond(here, gated, passed, centre, core, gate)
-        return centre, left
+            centre, *outputs = jax.lax.cond(
+                has_gate, with_gate, without_gate, centre, core, gate
+            )
+        return centre, outputs
 
     centre, (cores, weights) = jax.lax.scan(
         step, centre, (cores, gates, jnp.asarray(present)), reverse=leftward
@@ -118,8 +124,8 @@ def split_off(
     """
     chi, sites, _ = theta.shape
     matrix = theta.reshape(2 * chi, sites // 2 * chi)
-    isometry, rest, weight = truncated_split(matrix, chi, cutoff)
-    return isometry.reshape(chi, 2, chi), rest.reshape(chi, -1, chi), weight
+    isometry, centre, weight = truncated_split(matrix, chi, cutoff)
+    return isometry.reshape(chi, 2, chi), centre.reshape(chi, -1, chi), weight
 
 
 def mirror(cores: jax.Array) -> jax.Array:
@@ -136,11 +142,11 @@ def truncated_split(
     splits is to be :func:`normalised`, which a constant factor does not change.
 
     Returns:
-        isometry (p, k), rest (k, q) and the discarded weight, see
+        isometry (p, k), centre (k, q) and the discarded weight, see
         :func:`tnqrnn.backends.truncation.split`.
     """
-    isometry, rest, weight = split(theta, max_bond, cutoff)
-    return isometry, rest * jax.lax.rsqrt(1 - weight).astype(rest.dtype), weight
+    isometry, centre, weight = split(theta, max_bond, cutoff)
+    return isometry, centre * jax.lax.rsqrt(1 - weight).astype(centre.dtype), weight
 
 
 def normalised(centre: jax.Array) -> jax.Array:
@@ -148,8 +154,12 @@ def normalised(centre: jax.Array) -> jax.Array:
     return centre / jnp.linalg.norm(centre).astype(centre.dtype)
 
 
-def record(truncation: Truncation, weights: jax.Array, first: int) -> Truncation:
-    """Adds weights (..., bonds) discarded at the bonds from ``first`` on."""
+def add_weights(truncation: Truncation, weights: jax.Array, first: int) -> Truncation:
+    """Adds weights (..., bonds) discarded at the bonds from ``first`` on.
+
+    log_fidelity += sum ln(1 - w), discarded_weight[bond] += w, and
+    readout_bound += 2 sum sqrt(w), at most 2.
+    """
     log_fidelity, discarded, bound = truncation
     bound += 2 * jnp.sum(jnp.sqrt(weights))
     by_bond = jnp.sum(weights, axis=range(weights.ndim - 1))

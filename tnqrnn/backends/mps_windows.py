@@ -23,7 +23,13 @@ import numpy as np
 from tnqrnn.backends.mps_ends import built, on_first, on_last
 from tnqrnn.backends.mps_placement import AbstractSweeps, Filled, Slot, placed
 from tnqrnn.backends.mps_state import Layout, MPSState
-from tnqrnn.backends.mps_sweeps import pass_left, record, split_off, sweep, taken_in
+from tnqrnn.backends.mps_sweeps import (
+    add_weights,
+    pass_left,
+    split_off,
+    sweep,
+    taken_in,
+)
 from tnqrnn.circuits.ansatz import Ansatz
 from tnqrnn.circuits.fusion import Block
 
@@ -61,22 +67,24 @@ class WideStage:
         layout = state.layout
         ends = {"head": self.head, "turn": self.turn}
         on_ends, unitaries = built(ends, self.right, angles, state)
-        turn = 1 + len(self.right)  # rest[:turn] are passed, the others never touched
-        centre = taken_in(state.centre, state.rest[0])
+        # right_cores[:reached] are swept, those after them never touched. The window is
+        # one core wider than a plain centre, so the sweep starts from core 1.
+        reached = 1 + len(self.right)
+        centre = taken_in(state.centre, state.right_cores[0])
         centre = on_first(on_ends["head"], centre, layout)
         gates = unitaries.stack(self.right, WINDOW)
         everywhere = np.ones(len(self.right), bool)
-        centre, passed, weights = sweep(
-            centre, state.rest[1:turn], gates, everywhere, cutoff
+        centre, swept, weights = sweep(
+            centre, state.right_cores[1:reached], gates, everywhere, cutoff
         )
         centre = on_last(on_ends["turn"], centre, layout)
         core, centre, weight = split_off(centre, cutoff)
-        passed = jnp.concatenate([passed, core[None]])
+        swept = jnp.concatenate([swept, core[None]])
         weights = jnp.append(weights, weight)
-        truncation = record(state.truncation, weights, layout.first)
-        centre, passed = pass_left(centre, passed)
-        rest = jnp.concatenate([passed, state.rest[turn:]])
-        return MPSState(centre, rest, truncation, state.n_qubits)
+        truncation = add_weights(state.truncation, weights, layout.first)
+        centre, swept = pass_left(centre, swept)
+        right_cores = jnp.concatenate([swept, state.right_cores[reached:]])
+        return MPSState(centre, right_cores, truncation, state.n_qubits)
 
 
 @functools.lru_cache(maxsize=256)
@@ -112,20 +120,25 @@ class WideSweeps(AbstractSweeps):
 
 
 def _stage(filled: Filled, layout: Layout) -> WideStage:
+    """One row of the table above, its slots as blocks.
+
+    The sweep ends with the window that takes its last gate; a block on the last cores
+    is applied where it turns, so then it goes all the way.
+    """
     gates = {(slot.name, slot.core): tuple(run) for slot, run in filled.items()}
 
     def block(name: str, start: int, stop: int, core: int = 0) -> Block | None:
         run = gates.get((name, core))
         return Block(tuple(range(start, stop)), run) if run else None
 
-    first, held = layout.first, WINDOW - 1
+    first, centre_size = layout.first, WINDOW - 1  # cores that are the centre
     reached = max((core + 1 for name, core in gates if name == "right"), default=0)
     if ("turn", 0) in gates:
-        reached = layout.n_cores - held
+        reached = layout.n_cores - centre_size
     return WideStage(
-        head=block("head", 0, first + held),
+        head=block("head", 0, first + centre_size),
         right=tuple(
             block("right", first + j, first + j + WINDOW, j) for j in range(reached)
         ),
-        turn=block("turn", layout.last + 1 - held, layout.n_qubits),
+        turn=block("turn", layout.last + 1 - centre_size, layout.n_qubits),
     )

@@ -30,7 +30,12 @@ from tnqrnn.backends.network_readout import (
     overlap,
     pauli_expectations,
 )
-from tnqrnn.backends.network_state import SIZES, NetworkState, block_matrices, cut
+from tnqrnn.backends.network_state import (
+    SIZES,
+    NetworkState,
+    block_matrices,
+    fused_blocks,
+)
 from tnqrnn.backends.quimb_states import check_quimb
 from tnqrnn.checks import check_choice, check_int, check_memory
 from tnqrnn.circuits import (
@@ -107,7 +112,7 @@ class Network(AbstractBackend):
             )
             for site in range(n_qubits)
         )
-        bonds = {leg for one in legs for leg in one if isinstance(leg, str)}
+        bonds = {leg for of_site in legs for leg in of_site if isinstance(leg, str)}
         shape = Start(
             legs, tuple((bond, state.ind_size(bond)) for bond in sorted(bonds))
         )
@@ -126,7 +131,7 @@ class Network(AbstractBackend):
         self, ansatz: Ansatz, angles: ArrayLike, state: NetworkState
     ) -> NetworkState:
         angles = self.check_step(ansatz, angles, state)
-        blocks = cut(ansatz)
+        blocks = fused_blocks(ansatz)
         added = block_matrices(blocks, angles, self.dtype)
         matrices = tuple(
             jnp.concatenate([old, new])
@@ -153,13 +158,13 @@ class Network(AbstractBackend):
     ) -> NetworkState:
         # A history cannot be shortened where a value decides: what was added to it
         # becomes the identity, which leaves the state as it was.
-        def chosen(new: jax.Array, old: jax.Array) -> jax.Array:
+        def new_or_idle(new: jax.Array, old: jax.Array) -> jax.Array:
             identity = jnp.eye(new.shape[-1], dtype=new.dtype)
             shape = (len(new) - len(old), *identity.shape)
             idle = jnp.broadcast_to(identity[None], shape)
             return jnp.where(condition, new, jnp.concatenate([old, idle]))
 
-        matrices = tuple(map(chosen, new.matrices, old.matrices))
+        matrices = tuple(map(new_or_idle, new.matrices, old.matrices))
         return dataclasses.replace(new, matrices=matrices)
 
     def to_statevector(self, state: NetworkState) -> jax.Array:

@@ -13,7 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from tnqrnn.backends.blocks import as_parts
-from tnqrnn.backends.network_state import SIZES, NetworkState, cut, tensors, whole
+from tnqrnn.backends.network_state import (
+    SIZES,
+    NetworkState,
+    fused_blocks,
+    tensors,
+    whole,
+)
 from tnqrnn.backends.readout import in_order, pauli_matrices
 from tnqrnn.backends.readout import pauli_expectations as dense_expectations
 from tnqrnn.circuits import (
@@ -75,11 +81,11 @@ Piece = tuple[Sequence[int], jax.Array]
 
 
 def _of_zeros(
-    strings: tuple[PauliString, ...], chosen: Sequence[int], state: NetworkState
+    strings: tuple[PauliString, ...], numbers: Sequence[int], state: NetworkState
 ) -> Piece:
     """Strings on qubits in 0, on which only Z does not vanish."""
-    values = [all(axis == "Z" for _, axis in strings[i]) for i in chosen]
-    return chosen, jnp.asarray(values, state.matrices[0].real.dtype)
+    values = [all(axis == "Z" for _, axis in strings[i]) for i in numbers]
+    return numbers, jnp.asarray(values, state.matrices[0].real.dtype)
 
 
 def network_geometries(
@@ -96,10 +102,13 @@ def network_geometries(
         ValueError: an unknown observable or a missing qubit.
     """
     strings = parse_observables(observables, ansatz.n_qubits)
-    found: dict[Geometry, None] = {}
+    geometries: dict[Geometry, None] = {}  # an ordered set
 
+    # A dry run: readouts of a state that has shapes and no values, for which what is to
+    # contract each network notes its geometry instead. So these are the very plans that
+    # a run will look up, whichever way it reads.
     def note(geometry: Geometry, tensors: Sequence[jax.Array]) -> jax.Array:
-        found[geometry] = None
+        geometries[geometry] = None
         size_of = geometry.size_of
         shape = (len(tensors[0]), *(size_of[letter] for letter in geometry.output))
         return jnp.zeros(shape, tensors[0].dtype)
@@ -116,18 +125,18 @@ def network_geometries(
             return pauli_expectations(strings, state, note)
 
         jax.eval_shape(read)
-    return tuple(found)
+    return tuple(geometries)
 
 
 def _layout(ansatz: Ansatz) -> QubitSets:
     """The qubits of each block of a circuit."""
-    return tuple(block.qubits for block in cut(ansatz))
+    return tuple(block.qubits for block in fused_blocks(ansatz))
 
 
 def densities(family: Family, state: NetworkState, run: Run) -> jax.Array:
     """Density matrices of a family's supports, of shape (N, 2**k, 2**k), trace 1."""
-    ket, bra, held = _both_sides(state, family.slots, family.blocks)
-    density = run(sandwich(ket, bra, opened=family.support), held)
+    ket, bra, arrays = _both_sides(state, family.slots, family.blocks)
+    density = run(sandwich(ket, bra, opened=family.support), arrays)
     density = density.reshape(len(density), *(2 ** len(family.support),) * 2)
     if state.shape == PRODUCT:
         return density  # the blocks are unitary
@@ -136,61 +145,70 @@ def densities(family: Family, state: NetworkState, run: Run) -> jax.Array:
 
 def _from_densities(
     strings: tuple[PauliString, ...],
-    chosen: Sequence[int],
+    numbers: Sequence[int],
     state: NetworkState,
     run: Run,
 ) -> Iterator[Piece]:
     """Strings on few qubits, a family of density matrices at a time."""
-    groups, place = group_supports(state.blocks, _supports(strings, chosen))
+    groups, place = group_supports(state.blocks, _supports(strings, numbers))
     for family in families(state.blocks, groups, state.shape == PRODUCT):
         row = {group: k for k, group in enumerate(family.members)}
-        here = [(i, row[at]) for i, at in zip(chosen, place, strict=True) if at in row]
+        # (number of the string, row of its density matrix) of this family's strings
+        members = [
+            (i, row[group])
+            for i, group in zip(numbers, place, strict=True)
+            if group in row
+        ]
         relative = tuple(
             tuple((qubit - family.anchors[k], axis) for qubit, axis in strings[i])
-            for i, k in here
+            for i, k in members
         )
-        density = densities(family, state, run)[np.array([k for _, k in here])]
+        density = densities(family, state, run)[np.array([k for _, k in members])]
         parts = jnp.stack([density.real, density.imag], axis=1)
         paulis = jnp.asarray(pauli_matrices(family.support, relative), parts.dtype)
         # Tr(P rho) is the sum over the entries of conj(P) rho
-        yield [i for i, _ in here], jnp.sum(paulis * parts, axis=(1, 2, 3))
+        yield [i for i, _ in members], jnp.sum(paulis * parts, axis=(1, 2, 3))
 
 
 def _inserted(
     strings: tuple[PauliString, ...],
-    chosen: Sequence[int],
+    numbers: Sequence[int],
     state: NetworkState,
     run: Run,
 ) -> Iterator[Piece]:
-    """Strings on many qubits, their Pauli matrices in the network."""
-    supports = _supports(strings, chosen)
+    """Strings on many qubits, their Pauli matrices in the network.
+
+    A family is contracted by one plan, so each string has an operator on every qubit of
+    the family's support: the identity where it does not act.
+    """
+    supports = _supports(strings, numbers)
     for family in families(state.blocks, supports, state.shape == PRODUCT):
-        numbers = [chosen[member] for member in family.members]
-        ket, bra, held = _both_sides(state, family.slots, family.blocks)
+        members = [numbers[place] for place in family.members]
+        ket, bra, arrays = _both_sides(state, family.slots, family.blocks)
         axes = [
             {qubit - anchor: axis for qubit, axis in strings[i]}
-            for i, anchor in zip(numbers, family.anchors, strict=True)
+            for i, anchor in zip(members, family.anchors, strict=True)
         ]
         paulis = [
-            np.stack([PAULIS[one.get(qubit, "I")] for one in axes])
+            np.stack([PAULIS[axis_of.get(qubit, "I")] for axis_of in axes])
             for qubit in family.support
         ]
-        operators = [jnp.asarray(pauli, held[0].dtype) for pauli in paulis]
+        operators = [jnp.asarray(pauli, arrays[0].dtype) for pauli in paulis]
         geometry = sandwich(ket, bra, inserted=family.support)
-        values = run(geometry, held + operators).real
-        yield numbers, values / _weight(state, run)
+        values = run(geometry, arrays + operators).real
+        yield members, values / _weight(state, run)
 
 
-def _supports(strings: tuple[PauliString, ...], chosen: Sequence[int]) -> QubitSets:
-    return tuple(tuple(qubit for qubit, _ in strings[i]) for i in chosen)
+def _supports(strings: tuple[PauliString, ...], numbers: Sequence[int]) -> QubitSets:
+    return tuple(tuple(qubit for qubit, _ in strings[i]) for i in numbers)
 
 
 def _weight(state: NetworkState, run: Run) -> jax.Array:
     """<psi|psi>, that of the initial state since all blocks are unitary."""
     if state.shape == PRODUCT:
         return jnp.ones((), state.matrices[0].real.dtype)
-    ket, bra, held = _both_sides(state, (), [()])
-    return run(sandwich(ket, bra), held)[0].real
+    ket, bra, arrays = _both_sides(state, (), [()])
+    return run(sandwich(ket, bra), arrays)[0].real
 
 
 def _both_sides(

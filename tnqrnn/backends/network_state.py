@@ -52,7 +52,7 @@ class NetworkState(eqx.Module):
         slots, blocks = whole(self)
         ket = side(slots, "ket", self.shape)
         names = {leg: f"k{qubit}" for qubit, leg in ket.ends.items()}
-        held = [
+        start_qubits = [
             tuple(leg for leg in legs if isinstance(leg, int))
             for legs in self.shape.legs
         ]
@@ -65,7 +65,7 @@ class NetworkState(eqx.Module):
             for tensor, legs, qubits in zip(
                 tensors(self, slots, blocks, ket),
                 ket.inputs,
-                (*held, *slots),
+                (*start_qubits, *slots),
                 strict=True,
             )
         ]
@@ -84,14 +84,14 @@ FEW_QUBITS = 12
 """Registers of so many qubits are cut into wider blocks: fewer tensors to compile."""
 
 
-def cut(ansatz: Ansatz) -> tuple[Block, ...]:
+def fused_blocks(ansatz: Ansatz) -> tuple[Block, ...]:
     """A circuit's blocks: narrow for light cones, wider where cones reach everywhere.
 
     They are the same on every device, of the sizes in ``SIZES``.
 
     >>> import tnqrnn as tq
-    >>> len(cut(tq.hardware_efficient(40))), len(cut(tq.hardware_efficient(8)))
-    (78, 6)
+    >>> [len(fused_blocks(tq.hardware_efficient(n))) for n in (40, 8)]
+    [78, 6]
     """
     few = ansatz.n_qubits <= FEW_QUBITS
     return fuse(ansatz, width_on_cpu(ansatz) if few else 2)
@@ -102,11 +102,11 @@ def block_matrices(
 ) -> tuple[jax.Array, ...]:
     """The matrices of a circuit's blocks, in order, by size: (K, d, d) for each."""
     unitaries = Unitaries(blocks, angles, dtype)
-    found = []
+    stacks = []
     for n_qubits in SIZES:
-        chosen = [block for block in blocks if len(block.qubits) == n_qubits]
-        found.append(unitaries.stack(chosen, n_qubits))
-    return tuple(found)
+        of_size = [block for block in blocks if len(block.qubits) == n_qubits]
+        stacks.append(unitaries.stack(of_size, n_qubits))
+    return tuple(stacks)
 
 
 def tensors(
@@ -128,7 +128,7 @@ def tensors(
         the start's tensors and then K more, each with a leading axis N.
     """
     n_cones = len(blocks)
-    found = {}
+    by_slot = {}
     for n_qubits, matrices in zip(SIZES, state.matrices, strict=True):
         same = [i for i, qubits in enumerate(state.blocks) if len(qubits) == n_qubits]
         rank: dict[int | None, int] = {i: k for k, i in enumerate(same)}
@@ -140,17 +140,18 @@ def tensors(
         index = [[rank[cone[k]] for cone in blocks] for k in places]
         stack = jnp.concatenate([matrices, eye])[np.array(index)]
         stack = stack.reshape(len(places), n_cones, *(2,) * (2 * n_qubits))
-        for k, one in zip(places, jnp.split(stack, len(places)), strict=True):
+        for k, tensor in zip(places, jnp.split(stack, len(places)), strict=True):
+            # A qubit that starts here is in 0: the block's column for 0, and no leg.
             inputs = tuple(0 if fresh else slice(None) for fresh in ket.fresh[k])
-            found[k] = one[0, ..., *inputs]
-    start = [jnp.broadcast_to(one, (n_cones, *one.shape)) for one in state.start]
-    return start + [found[k] for k in range(len(slots))]
+            by_slot[k] = tensor[0, ..., *inputs]
+    start = [jnp.broadcast_to(array, (n_cones, *array.shape)) for array in state.start]
+    return start + [by_slot[k] for k in range(len(slots))]
 
 
 def whole(state: NetworkState) -> tuple[QubitSets, list[tuple[int | None, ...]]]:
     """Slots and blocks of the whole circuit; qubits without a block get an identity."""
-    held = {qubit for legs in state.shape.legs for qubit in legs}
-    held |= {qubit for qubits in state.blocks for qubit in qubits}
-    idle = tuple((qubit,) for qubit in range(state.n_qubits) if qubit not in held)
+    touched = {qubit for legs in state.shape.legs for qubit in legs}
+    touched |= {qubit for qubits in state.blocks for qubit in qubits}
+    idle = tuple((qubit,) for qubit in range(state.n_qubits) if qubit not in touched)
     blocks = (*(None for _ in idle), *range(len(state.blocks)))
     return idle + state.blocks, [blocks]

@@ -70,6 +70,8 @@ def to_cores(state: "MatrixProductState", max_bond: int, n_dense: int) -> np.nda
     state.permute_arrays("lpr")
     tensors = list(state.arrays)
     tensors[0], tensors[-1] = tensors[0][None], tensors[-1][..., None]
+    # An end joined to one tensor has one index for its qubits: their basis states. They
+    # are the outer bond.
     last = len(tensors) - 1 - n_dense
     head, tail = _joined(tensors[: n_dense + 1]), _joined(tensors[last:])
     cores = [

@@ -53,17 +53,17 @@ def group_strings(
     members: list[list[int]] = []
     for i, string in reversed(list(enumerate(strings))):
         qubits = {qubit for qubit, _ in string}
-        at = next(
+        place = next(
             (j for j, s in enumerate(sets) if len(s | qubits) <= max_qubits), len(sets)
         )
-        if at == len(sets):
+        if place == len(sets):
             sets.append(set())
             members.append([])
-        sets[at] |= qubits
-        members[at].insert(0, i)
+        sets[place] |= qubits
+        members[place].insert(0, i)
     return tuple(
-        Group(tuple(sorted(qubits)), tuple(strings[i] for i in chosen), tuple(chosen))
-        for qubits, chosen in zip(sets[::-1], members[::-1], strict=True)
+        Group(tuple(sorted(qubits)), tuple(strings[i] for i in numbers), tuple(numbers))
+        for qubits, numbers in zip(sets[::-1], members[::-1], strict=True)
     )
 
 

@@ -154,10 +154,10 @@ class Statevector(AbstractReversibleBackend):
         doperators = []
         blocks = fuse_for(ansatz)
         for block, matrix in zip(blocks[::-1], operators[::-1], strict=True):
-            back = adjoint(matrix)
-            parts = apply_block(back, parts, block.qubits)
+            inverse = adjoint(matrix)
+            parts = apply_block(inverse, parts, block.qubits)  # psi before the block
             doperators.append(block_cotangent(dparts, parts, block.qubits))
-            dparts = apply_block(back, dparts, block.qubits)
+            dparts = apply_block(inverse, dparts, block.qubits)
         return StatevectorState(parts), StatevectorState(dparts), doperators[::-1]
 
     def pull_back_expectation(

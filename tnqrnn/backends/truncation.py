@@ -4,31 +4,38 @@ A matrix product state is cut down by writing ``theta = U S V^dagger`` and keepi
 ``k`` largest singular values. Differentiating the factors themselves fails wherever two
 singular values meet or vanish. But nothing physical depends on the factors: only the
 product ``A C`` with ``A = U_k`` and ``C = A^dagger theta`` matters, and the isometry
-``A`` may be turned by any unitary that ``C`` undoes. Of all tangents that describe the
+``A`` may be rotated by any unitary that ``C`` undoes. Of all tangents that describe the
 same change of ``A C`` the one with ``A^dagger dA = 0`` is chosen, as in the tangent
-space of uniform matrix product states [vanderstraeten2019]::
+space of uniform matrix product states [vanderstraeten2019]. With k for what is kept and
+d for what is discarded::
 
-    dA = U_d K,    dC = U_k^dagger dtheta + K^dagger U_d^dagger theta,
-    K  = U_d^dagger (dtheta theta^dagger + theta dtheta^dagger) U_k / (s_k^2 - s_d^2)
+    (1)  N  = U_d^dagger (dtheta theta^dagger + theta dtheta^dagger) U_k
+    (2)  K  = N / (s_k^2 - s_d^2)                                        elementwise
+    (3)  dA = U_d K
+    (4)  dC = U_k^dagger dtheta + K^dagger U_d^dagger theta
 
-where d names what is discarded. Differences within the kept values never appear, so
-degenerate and vanishing ones do no harm. ``lq`` makes the same choice.
+Differences within the kept values never appear, so degenerate and vanishing ones do no
+harm. ``lq`` makes the same choice, ``Q`` in the place of ``A^dagger``::
+
+    (5)  dL = dM Q^dagger
+    (6)  dQ = L^+ (dM - dL Q)                                 L^+ the pseudo-inverse
 
 Warning:
     Two derivatives do not exist, and the rules return finite values that leave out
     what cannot be represented: where a kept singular value meets a discarded one, and
     where ``theta`` has a rank below ``k`` that a tangent would raise beyond what the
-    arbitrary kept null vectors happen to hold. Both are sets of measure zero;
+    arbitrary kept null vectors happen to span. Both are sets of measure zero;
     ``observer`` is told how much is left out.
 
-Where both values are tiny, ``K`` divides rounding by almost nothing. Such pairs are not
-turned: that leaves out less than the noise it would let through (docs/decisions.md).
+Where both values are tiny, (2) divides rounding by almost nothing. ``K`` is 0 for such
+pairs: that leaves out less than the noise it would let through (docs/decisions.md).
 
 What is computed after a split must depend on ``A C`` alone, not on ``A`` and ``C``
 apart; then forward and reverse derivatives are those of the truncated state.
 """
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -50,14 +57,21 @@ may be its vectors."""
 
 _TINY = 0.25
 """Singular values below this many roots of machine epsilon times the largest are tiny:
-turning them lets more rounding through than leaving them changes the state."""
+rotating their vectors lets more rounding through than leaving them loses."""
 
 
 observer = jax.make_user_context(None)
-"""``with observer(function):`` has ``function(gap, rank)`` called for every derivative
-of ``split`` and ``lq`` that is traced meanwhile: what it may leave out where a gap
-closes and where a rank rises, as shares of the tangent's norm. A closed gap counts at
-least as much as the share of the matrix's norm that either of the equal values is."""
+"""``with observer(function):`` calls ``function(closed_gap, raised_rank)`` for every
+derivative of ``split`` and ``lq`` that is traced meanwhile. Both numbers are of shape
+(), and say how much of ``dtheta`` the derivative may leave out:
+
+1. ``closed_gap = max(|N_dk / s_k| / |dtheta|, max s_k / |theta|)`` over the pairs d, k
+   of equal values, for which (2) has no answer. The second term is there because a
+   tangent that does not tell the values apart still does not say which one to keep.
+2. ``raised_rank = |dtheta - d(A C)| / |dtheta|`` for ``split`` where a kept value is
+   tiny, and 0 where none is; for ``lq`` the part of ``dtheta`` that leaves both the
+   column space and the row space of the matrix.
+"""
 
 
 save_factors = jax.checkpoint_policies.save_only_these_names(FACTORS)
@@ -109,8 +123,9 @@ def _split(theta, max_bond, cutoff):
 def _left_basis(theta: jax.Array) -> jax.Array:
     """All p left singular vectors of (p, q), largest value first, as columns.
 
-    They span the complement of the kept ones, too, whatever q is. A wide matrix is
-    first reduced to its triangular factor, which has the same left vectors.
+    Not only those with a value: ``U_d`` of (3) has to span the whole complement of what
+    is kept, so a tall matrix is padded. A wide one is first reduced to its triangular
+    factor, which has the same left vectors.
     """
     if on_accelerator():
         return saved(left_vectors(theta))
@@ -121,36 +136,89 @@ def _left_basis(theta: jax.Array) -> jax.Array:
     return saved(jnp.linalg.svd(square, full_matrices=False)[0])
 
 
-@split.defjvp
-def _split_jvp(max_bond, cutoff, primals, tangents):
-    (theta,), (dtheta,) = primals, tangents
-    value, basis, rows, norms, keep = _split(theta, max_bond, cutoff)
-    bond = value[0].shape[1]
-    first = 0 if cutoff else bond  # a kept row's place may be masked by the cutoff
-    drows = matmul(basis.conj().T, dtheta)
-    numerator = matmul(drows[first:], rows[:bond].conj().T)
-    numerator += matmul(rows[first:], drows[:bond].conj().T)
+class _Pairs(NamedTuple):
+    """Pairs of a discarded value s_d and a kept one s_k: arrays (rows d, columns k).
+
+    Attributes:
+        gap: ``s_k^2 - s_d^2``.
+        apart: whether one is kept, the other discarded, and (2) can be evaluated.
+        met: whether one is kept, the other discarded, and they are equal, not tiny.
+        large: ``s_k``, of shape (1, k).
+    """
+
+    gap: jax.Array
+    apart: jax.Array
+    met: jax.Array
+    large: jax.Array
+
+
+def _pairs(norms: jax.Array, keep: jax.Array, first: int, bond: int) -> _Pairs:
+    """Every value from ``first`` on with every one of the first ``bond``."""
     small, large = norms[first:, None], norms[None, :bond]
+    # The difference of the squares would lose the bits in which near values differ.
     gap, tiny = (large - small) * (large + small), _tiny(norms)
     pairs = keep[None, :bond] & ~keep[first:, None]
     apart = pairs & (large - small > _resolution(norms)) & (gap > tiny**2)
-    turn = numerator * inverse_where(apart, gap).astype(theta.dtype)
-    dkept = jnp.where(keep[:bond, None], drows[:bond], 0)
-    dkept += matmul(turn.conj().T, rows[first:])
+    return _Pairs(gap, apart, pairs & ~apart & (small > tiny), large)
+
+
+@split.defjvp
+def _split_jvp(max_bond, cutoff, primals, tangents):
+    """``(dA, dC, 0)``; the numbers are those of the module's equations.
+
+    All is computed in the basis U of left singular vectors: ``rows = U^dagger theta``
+    holds ``s V^dagger``, so that no right vector is needed.
+    """
+    (theta,), (dtheta,) = primals, tangents
+    value, basis, rows, norms, keep = _split(theta, max_bond, cutoff)
+    isometry, centre, weight = value
+    bond = isometry.shape[1]
+    # What is discarded lies behind the bond; a cutoff may discard before it, too.
+    first = 0 if cutoff else bond
+    drows = matmul(basis.conj().T, dtheta)  # U^dagger dtheta
+    numerator = matmul(drows[first:], rows[:bond].conj().T)  # (1)
+    numerator += matmul(rows[first:], drows[:bond].conj().T)
+    pairs = _pairs(norms, keep, first, bond)
+    inverse_gap = inverse_where(pairs.apart, pairs.gap).astype(theta.dtype)
+    rotation = numerator * inverse_gap  # (2), K
+    dcentre = jnp.where(keep[:bond, None], drows[:bond], 0)  # (4)
+    dcentre += matmul(rotation.conj().T, rows[first:])
     if cutoff:
-        dkept += matmul(turn[:bond], value[1])
-    dbasis = matmul(basis[:, bond:], turn[bond - first :])
+        # A vector discarded by the cutoff is a column of A whose row of C is 0. dA may
+        # not contain it, for A^dagger dA = 0; what (3) has of it goes into that row.
+        dcentre += matmul(rotation[:bond], centre)
+    disometry = matmul(basis[:, bond:], rotation[bond - first :])  # (3)
     if observe := observer.value:
-        met = pairs & ~apart & (small > tiny)
-        per_value = inverse_where(met, large)
-        closed = jnp.linalg.norm(numerator * per_value.astype(theta.dtype))
-        undecided = jnp.max(jnp.where(met, large, 0)) / jnp.linalg.norm(norms)
-        dvalue = matmul(dbasis, value[1]) + matmul(value[0], dkept)
-        rank = jnp.linalg.norm(dtheta - dvalue)
-        rank = jnp.where(jnp.any(keep & (norms <= tiny)), rank, 0)
-        closed = jnp.maximum(_share(closed, dtheta), undecided)
-        observe(closed, _share(rank, dtheta))
-    return value, (dbasis, dkept, jnp.zeros_like(value[2]))
+        dproduct = matmul(disometry, centre) + matmul(isometry, dcentre)
+        kept_is_tiny = jnp.any(keep & (norms <= _tiny(norms)))
+        observe(
+            _closed_gap(numerator, pairs, norms, dtheta),
+            _raised_rank(dtheta - dproduct, kept_is_tiny, dtheta),
+        )
+    return value, (disometry, dcentre, jnp.zeros_like(weight))
+
+
+def _closed_gap(
+    numerator: jax.Array, pairs: _Pairs, norms: jax.Array, dtheta: jax.Array
+) -> jax.Array:
+    """The observer's first number."""
+    per_value = inverse_where(pairs.met, pairs.large).astype(numerator.dtype)
+    closed = jnp.linalg.norm(numerator * per_value)
+    largest = jnp.max(jnp.where(pairs.met, pairs.large, 0))
+    return jnp.maximum(_share(closed, dtheta), largest / jnp.linalg.norm(norms))
+
+
+def _raised_rank(
+    missed: jax.Array, kept_is_tiny: jax.Array, dtheta: jax.Array
+) -> jax.Array:
+    """The observer's second number for ``split``, ``missed = dtheta - d(A C)``.
+
+    Where all kept values are large, ``missed`` is what truncation discards of the
+    tangent, and rightly so. Where one is tiny all discarded ones are, too: nothing is
+    truncated, and whatever is missing would have raised the rank.
+    """
+    missed_norm = jnp.where(kept_is_tiny, jnp.linalg.norm(missed), 0)
+    return _share(missed_norm, dtheta)
 
 
 def _share(part: jax.Array, tangent: jax.Array) -> jax.Array:
@@ -165,7 +233,7 @@ def _resolution(values: jax.Array) -> jax.Array:
 
 
 def _tiny(values: jax.Array) -> jax.Array:
-    """The value below which rounding decides how a singular vector turns."""
+    """The value below which rounding decides how a singular vector rotates."""
     return values[0] * float(_TINY * jnp.finfo(values.dtype).eps ** 0.5)
 
 
@@ -185,7 +253,7 @@ def lq(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
 def _lq(matrix):
     basis, _ = jnp.linalg.qr(_rows_of_size_one(matrix).conj().T)
     rows = saved(basis.conj().T)
-    return matmul(matrix, rows.conj().T), rows
+    return matmul(matrix, rows.conj().T), rows  # L = M Q^dagger
 
 
 def _rows_of_size_one(matrix: jax.Array) -> jax.Array:
@@ -202,18 +270,19 @@ def _rows_of_size_one(matrix: jax.Array) -> jax.Array:
 
 @lq.defjvp
 def _lq_jvp(primals, tangents):
+    """``(dL, dQ)``; the numbers are those of the module's equations."""
     (matrix,), (dmatrix,) = primals, tangents
     lower, rows = _lq(matrix)
-    dlower = matmul(dmatrix, rows.conj().T)
+    dlower = matmul(dmatrix, rows.conj().T)  # (5)
     outside = dmatrix - matmul(dlower, rows)
-    drows = matmul(_pseudo_inverse(lower), outside)
+    drows = matmul(_pseudo_inverse(lower), outside)  # (6)
     if observe := observer.value:
-        rank = jnp.linalg.norm(_raised(lower, rows, dmatrix))
-        observe(jnp.zeros_like(rank), _share(rank, dmatrix))
+        raised_rank = jnp.linalg.norm(_new_directions(lower, rows, dmatrix))
+        observe(jnp.zeros_like(raised_rank), _share(raised_rank, dmatrix))
     return (lower, rows), (dlower, drows)
 
 
-def _raised(lower, rows, dmatrix):
+def _new_directions(lower, rows, dmatrix):
     """The part of a tangent with new directions on both sides of ``lower rows``.
 
     Where values of ``lower`` vanish, rounding chooses the rows that belong to them, and
@@ -224,8 +293,9 @@ def _raised(lower, rows, dmatrix):
     left, values, right = _svd(lower)
     eps = float(jnp.finfo(values.dtype).eps)
     certain = (values > values[0] * _CERTAIN * eps)[:, None]
-    held = jnp.where(certain, matmul(right, rows), 0)
-    new = dmatrix - matmul(matmul(dmatrix, held.conj().T), held)
+    row_space = jnp.where(certain, matmul(right, rows), 0)
+    # (1 - P_columns) dM (1 - P_rows), the left factor in the basis of left vectors
+    new = dmatrix - matmul(matmul(dmatrix, row_space.conj().T), row_space)
     return jnp.where(certain, 0, matmul(left.conj().T, new))
 
 

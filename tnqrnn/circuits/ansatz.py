@@ -303,7 +303,7 @@ def _check_gate(gate: Gate | tuple, n_qubits: int) -> Gate:
 
 def _symbols(gate: Gate) -> dict[int, str]:
     label = gate.name if gate.angle is None else f"{gate.name} {gate.angle}"
-    first, *rest = gate.qubits
+    first, *others = gate.qubits
     control = gate.name.startswith("c")
     symbols = {first: "o" if control else f"[{label}]"}
-    return symbols | {qubit: f"[{label}]" for qubit in rest}
+    return symbols | {qubit: f"[{label}]" for qubit in others}

@@ -44,7 +44,7 @@ class Block:
 def fuse(ansatz: Ansatz, max_qubits: int) -> tuple[Block, ...]:
     """Cuts a circuit into blocks of at most ``max(2, max_qubits)`` qubits.
 
-    Greedy: the next block takes the group of qubits, neighbours first, on which most
+    Greedy: the next block takes the set of qubits, neighbours first, on which most
     two-qubit gates can run before another qubit is needed. Applying the blocks in order
     is applying the circuit.
     """
@@ -61,14 +61,14 @@ def fuse_gates(
     blocks = []
     while any(queues.waiting):
         best: list[int] = []
-        for group in _groups(queues, width):
-            run = queues.runnable(group)
+        for qubits in _qubit_sets(queues, width):
+            run = queues.runnable(qubits)
             if queues.worth(run) > queues.worth(best):
                 best = run
         queues.take(best)
         gates = tuple(every[i] for i in best)
-        qubits = sorted({qubit for gate in gates for qubit in gate.qubits})
-        blocks.append(Block(tuple(qubits), gates))
+        touched = sorted({qubit for gate in gates for qubit in gate.qubits})
+        blocks.append(Block(tuple(touched), gates))
     return tuple(blocks)
 
 
@@ -82,22 +82,24 @@ class _Queues:
             for qubit in qubits:
                 self.waiting[qubit].append(i)
 
-    def runnable(self, group: Sequence[int]) -> list[int]:
+    def runnable(self, qubits: Sequence[int]) -> list[int]:
         """Gates that can run on these qubits alone, in order.
 
         One-qubit gates at the end wait for a later block, which takes them along with a
         two-qubit gate at no cost, if there is one to come.
         """
-        done = dict.fromkeys(group, 0)
+        done = dict.fromkeys(qubits, 0)
         order: list[int] = []
 
         def is_next(i: int, qubit: int) -> bool:
             return qubit in done and self.waiting[qubit][done[qubit]] == i
 
+        # A gate runs when it is next on all its qubits. That may let others run, on
+        # qubits already looked at, too: look again until nothing changes.
         grown = True
         while grown:
             grown = False
-            for qubit in group:
+            for qubit in qubits:
                 while done[qubit] < len(self.waiting[qubit]):
                     i = self.waiting[qubit][done[qubit]]
                     if not all(is_next(i, q) for q in self.on[i]):
@@ -106,7 +108,7 @@ class _Queues:
                         done[q] += 1
                     order.append(i)
                     grown = True
-        for qubit in group:
+        for qubit in qubits:
             ran = self.waiting[qubit][: done[qubit]]
             later = self.waiting[qubit][done[qubit] :]
             if any(len(self.on[i]) == 2 for i in later):
@@ -130,8 +132,8 @@ class _Queues:
         return sum(len(self.on[i]) == 2 for i in gates), len(gates)
 
 
-def _groups(queues: _Queues, width: int) -> Iterator[tuple[int, ...]]:
-    """The groups of at most ``width`` qubits a block may act on, those to prefer first.
+def _qubit_sets(queues: _Queues, width: int) -> Iterator[tuple[int, ...]]:
+    """The sets of at most ``width`` qubits a block may act on, those to prefer first.
 
     All runs of neighbours; then two runs of neighbours around the two qubits of each
     gate that reaches further and is next on its first qubit.
@@ -144,7 +146,8 @@ def _groups(queues: _Queues, width: int) -> Iterator[tuple[int, ...]]:
         for size in range(1, width):
             for start in range(max(0, low - size + 1), low + 1):
                 left = range(start, start + size)
-                rest = width - size
-                for begin in range(high - rest + 1, min(high, n_qubits - rest) + 1):
+                right_size = width - size
+                latest = min(high, n_qubits - right_size)
+                for begin in range(high - right_size + 1, latest + 1):
                     if begin >= left.stop:
-                        yield (*left, *range(begin, begin + rest))
+                        yield (*left, *range(begin, begin + right_size))

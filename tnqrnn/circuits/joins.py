@@ -48,11 +48,11 @@ def locate(joined: Sequence[Item], part: Sequence[Item]) -> tuple[int | None, ..
     >>> locate("abcd", "bd")
     (None, 0, None, 1)
     """
-    found: list[int | None] = []
-    at = 0
+    positions: list[int | None] = []
+    following = 0  # the item of ``part`` that comes next
     for item in joined:
-        here = at < len(part) and part[at] == item
-        found.append(at if here else None)
-        at += here
-    assert at == len(part), "a join holds every item of its parts"
-    return tuple(found)
+        has_item = following < len(part) and part[following] == item
+        positions.append(following if has_item else None)
+        following += has_item
+    assert following == len(part), "a join holds every item of its parts"
+    return tuple(positions)

@@ -81,32 +81,40 @@ def matrices_of(
         if move.pair is not None
         for gate in columns[move.pair]
     ]
-    runs = [
-        [columns[slot][j] for slot in move.runs[side]]
-        for side, some in ((0, paired), (1, paired), (0, alone))
-        for move, columns in some
-        for j in range(len(columns[0]))
-    ]
+    # Runs of one-qubit gates: before the first qubits of all pairs, before their second
+    # qubits, and those that no pair follows. In this order they are cut apart below.
+    runs = _runs(paired, 0) + _runs(paired, 1) + _runs(alone, 0)
     singles = _side_by_side(runs)
     values = _angles_of([*singles, *pairs], angles.astype(real_dtype(dtype)))
     of_singles, of_pairs = jnp.split(values, [len(singles)])
-    left = right = rest = None
+    left = right = lone = None
     if singles:
         matrices = gate_matrices(_names(singles), 1, of_singles)
         joined = _joined(matrices.reshape(-1, len(runs), 2, 2))
-        left, right, rest = jnp.split(joined, [len(pairs), 2 * len(pairs)])
-    found: list[jax.Array] = []
+        left, right, lone = jnp.split(joined, [len(pairs), 2 * len(pairs)])
+    matrices_in_order: list[jax.Array] = []
     if pairs:
         small = gate_matrices(_names(pairs), 2, of_pairs)
         if left is not None and right is not None:
             small = _take_along(small, left, right)
-        found += _cut(small, paired)
-    if rest is not None and alone:
-        found += _cut(rest, alone)
-    return [found[order.index(i)] for i in range(len(moves))]
+        matrices_in_order += _by_move(small, paired)
+    if lone is not None and alone:
+        matrices_in_order += _by_move(lone, alone)
+    return [matrices_in_order[order.index(i)] for i in range(len(moves))]
 
 
-def _cut(stack: jax.Array, moves: Sequence[tuple[Move, Sequence[Column]]]) -> list:
+def _runs(
+    moves: Sequence[tuple[Move, Sequence[Column]]], side: int
+) -> list[list[Gate | None]]:
+    """The one-qubit gates on a side of moves: a run for each move and each block."""
+    runs = []
+    for move, columns in moves:
+        for j in range(len(columns[0])):
+            runs.append([columns[slot][j] for slot in move.runs[side]])
+    return runs
+
+
+def _by_move(stack: jax.Array, moves: Sequence[tuple[Move, Sequence[Column]]]) -> list:
     """The rows of each move, as many as there are blocks."""
     ends = np.cumsum([len(columns[0]) for _, columns in moves])
     return jnp.split(stack, ends[:-1])

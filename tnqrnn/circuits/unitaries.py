@@ -39,18 +39,20 @@ class Unitaries:
             block: i for i, group in enumerate(self._groups) for block in group
         }
         templates = [template_of(group) for group in self._groups]
-        moves = [moves_of(template.slots) for template in templates]
-        chosen = [
+        moves_by_group = [moves_of(template.slots) for template in templates]
+        # All moves of all groups get their matrices together, then each group takes as
+        # many of them, in the same order, as it has moves.
+        every_move = [
             (move, template.gates)
-            for template, some in zip(templates, moves, strict=True)
-            for move in some
+            for template, moves in zip(templates, moves_by_group, strict=True)
+            for move in moves
         ]
-        matrices = iter(matrices_of(chosen, angles, dtype))
+        matrices = iter(matrices_of(every_move, angles, dtype))
         self._stacks = [
             _product_of(
-                [(move.places, next(matrices)) for move in some], len(group[0].qubits)
+                [(move.places, next(matrices)) for move in moves], len(group[0].qubits)
             )
-            for group, some in zip(self._groups, moves, strict=True)
+            for group, moves in zip(self._groups, moves_by_group, strict=True)
         ]
         self._rows: dict[Block, jax.Array] = {}
 
@@ -126,10 +128,10 @@ def group_blocks(blocks: tuple[Block, ...]) -> tuple[tuple[Block, ...], ...]:
     for (n_qubits, _), members in alike.items():
         for i, group in enumerate(groups):
             if len(group[0].qubits) == n_qubits:
-                chosen = (*group, *members)
-                gates = sum(len(g.qubits) == 2 for b in chosen for g in b.gates)
-                if template_of(chosen).cost <= 2 * gates:
-                    groups[i] = chosen
+                joined = (*group, *members)
+                gates = sum(len(g.qubits) == 2 for b in joined for g in b.gates)
+                if template_of(joined).cost <= 2 * gates:
+                    groups[i] = joined
                     break
         else:
             groups.append(tuple(members))
@@ -143,15 +145,21 @@ def _product_of(
 
     It has only the axes of the qubits touched so far, and on a position that no gate
     touches it is the identity.
+
+    A segment of more than two moves is multiplied out by itself, starting small, and
+    then into the product as a whole matrix. With up to two that gains nothing: in
+    products of numbers, a two-qubit move into a matrix on k qubits costs 4^(k+1) and a
+    whole matrix 8^k, at k = 3 as much as two moves.
     """
     n_blocks, dtype = len(moves[0][1]), moves[0][1].dtype
-    nothing = _Product((), jnp.ones((n_blocks, 1, 1), dtype))
-    product = nothing
+    identity = _Product((), jnp.ones((n_blocks, 1, 1), dtype))
+    product = identity
     for segment in _segments(moves, n_qubits):
-        part = nothing if len(segment) > 2 else product
+        by_itself = len(segment) > 2
+        factor = identity if by_itself else product
         for places, small in segment:
-            part = part.extended(small, places)
-        product = part if len(segment) <= 2 else part.after(product)
+            factor = factor.extended(small, places)
+        product = factor.after(product) if by_itself else factor
     eye = jnp.broadcast_to(jnp.eye(2, dtype=dtype)[None], (n_blocks, 2, 2))
     for place in range(n_qubits):
         if place not in product.places:

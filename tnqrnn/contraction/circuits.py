@@ -101,6 +101,6 @@ def sandwich(
             *(tuple(traced.get(leg, leg) for leg in legs) for legs in bra.inputs),
             *((bra.ends[qubit], ket.ends[qubit]) for qubit in inserted),
         ],
-        [one.ends[qubit] for one in (ket, bra) for qubit in opened],
+        [half.ends[qubit] for half in (ket, bra) for qubit in opened],
         {**ket.sizes, **bra.sizes},
     )

@@ -3,14 +3,19 @@
 Two layers of a brickwork on eight qubits, time running to the right; the state of
 qubits 3 and 4 depends on the blocks marked ``#`` and on nothing else::
 
-    0 -.-----.----      Seen from qubit 3 this cone looks like that of qubits 5 and 6
-    1 -'-#---'-.--      from qubit 5: cones alike have one network geometry, one plan
-    2 -#-#-#---'--      and one batched contraction. A cone that lacks some blocks of
-    3 -#-#-#-#----      another, at the register's end or in a staircase, joins it
-    4 -#-#-#-#----      with identities in their places.
+    0 -.-----.----
+    1 -'-#---'-.--
+    2 -#-#-#---'--
+    3 -#-#-#-#----
+    4 -#-#-#-#----
     5 -#-#-#---.--
     6 -.-#---.-'--
     7 -'-----'----
+
+Seen from qubit 3 this cone looks like that of qubits 5 and 6 from qubit 5. Cones alike
+have one network geometry, one plan and one batched contraction. A cone that lacks some
+blocks of another, at the register's end or in a staircase, joins it with identities in
+their places.
 """
 
 import functools
@@ -86,23 +91,24 @@ def group_supports(
         the groups' qubits, ascending, and the place of each support's group.
     """
     groups: list[set[int]] = []
-    chosen = []
+    group_of = []
+    # Blocks in a cone: where the joint one has no more than the larger one, it is that.
     size = functools.cache(lambda qubits: len(light_cone(blocks, qubits)))
     for support in supports:
-        for at, group in enumerate(groups):
+        for number, group in enumerate(groups):
             joined = group.union(support)
             if joined == group or (
                 len(joined) <= MAX_SUPPORT
                 and size(frozenset(joined))
                 == max(size(frozenset(group)), size(frozenset(support)))
             ):
-                groups[at] = joined
+                groups[number] = joined
                 break
         else:
-            at = len(groups)
+            number = len(groups)
             groups.append(set(support))
-        chosen.append(at)
-    return tuple(tuple(sorted(group)) for group in groups), tuple(chosen)
+        group_of.append(number)
+    return tuple(tuple(sorted(group)) for group in groups), tuple(group_of)
 
 
 @functools.lru_cache(maxsize=256)
@@ -120,28 +126,30 @@ def families(
         relative: whether cones at different places may be alike; they are not if the
             circuit does not start in 0...0.
     """
-    found: list[list[_Cone]] = []
+    members: list[list[_Cone]] = []
     shapes: list[_Shape] = []
     for place, support in enumerate(supports):
         cone = _Cone(place, light_cone(blocks, support), support[0] if relative else 0)
         shape = _Shape.of(cone, blocks, support)
-        for at, cones in enumerate(found):
-            joined = shapes[at].joined(shape)
-            n_blocks = [len(one.numbers) for one in (*cones, cone)]
+        for number, cones in enumerate(members):
+            joined = shapes[number].joined(shape)
+            n_blocks = [len(member.numbers) for member in (*cones, cone)]
+            # An identity costs as much as a block, so too many of them cost more than a
+            # family of its own saves.
             if (
                 len(joined.support) <= max(MAX_SUPPORT, len(support))
                 and len(joined.slots) <= WIDENING * max(n_blocks)
                 and len(joined.slots) * len(n_blocks) <= 2 * sum(n_blocks)
             ):
                 cones.append(cone)
-                shapes[at] = joined
+                shapes[number] = joined
                 break
         else:
-            found.append([cone])
+            members.append([cone])
             shapes.append(shape)
     return tuple(
         _family(blocks, cones, shape)
-        for cones, shape in zip(found, shapes, strict=True)
+        for cones, shape in zip(members, shapes, strict=True)
     )
 
 
@@ -163,8 +171,8 @@ class _Shape:
 
     @classmethod
     def of(cls, cone: _Cone, blocks: QubitSets, support: Sequence[int]) -> "_Shape":
-        here = tuple(qubit - cone.anchor for qubit in support)
-        return cls(here, _slots(cone, blocks))
+        relative = tuple(qubit - cone.anchor for qubit in support)
+        return cls(relative, _slots(cone, blocks))
 
     def joined(self, other: "_Shape") -> "_Shape":
         support = tuple(sorted({*self.support, *other.support}))
@@ -176,13 +184,18 @@ def _slots(cone: _Cone, blocks: QubitSets) -> QubitSets:
 
 
 def _family(blocks: QubitSets, cones: Sequence[_Cone], shape: _Shape) -> Family:
+    """Cones of one shape, each with its own block or the identity in every slot.
+
+    A qubit of the support on which no block acts gets a slot of its own, first, so that
+    it has a leg in the network.
+    """
     slots = shape.slots
     touched = {qubit for slot in slots for qubit in slot}
     idle = tuple((qubit,) for qubit in shape.support if qubit not in touched)
-    held = tuple(
+    numbers = tuple(
         tuple(
-            None if at is None else cone.numbers[at]
-            for at in (*(None for _ in idle), *locate(slots, _slots(cone, blocks)))
+            None if place is None else cone.numbers[place]
+            for place in (*(None for _ in idle), *locate(slots, _slots(cone, blocks)))
         )
         for cone in cones
     )
@@ -191,5 +204,5 @@ def _family(blocks: QubitSets, cones: Sequence[_Cone], shape: _Shape) -> Family:
         idle + slots,
         tuple(cone.place for cone in cones),
         tuple(cone.anchor for cone in cones),
-        held,
+        numbers,
     )

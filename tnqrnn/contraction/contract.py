@@ -39,37 +39,39 @@ def contract(plan: ContractionPlan, arrays: Sequence[jax.Array]) -> jax.Array:
     ]
 
     @jax.checkpoint
-    def one(arrays, number):
-        at, parts = {}, []
+    def slice_result(arrays, number):
+        value_of, parts = {}, []
         for letter in plan.slices:  # the digits of the slice's number
-            number, at[letter] = jnp.divmod(number, plan.geometry.size_of[letter])
+            number, value_of[letter] = jnp.divmod(number, plan.geometry.size_of[letter])
         for indices, array in zip(plan.geometry.inputs, arrays, strict=True):
             for axis in reversed(range(len(indices))):
-                if indices[axis] in at:
+                if indices[axis] in value_of:
                     array = jax.lax.dynamic_index_in_dim(
-                        array, at[indices[axis]], axis, keepdims=False
+                        array, value_of[indices[axis]], axis, keepdims=False
                     )
             parts.append(array)
         return _contract(plan, inputs, parts)
 
     arrays = tuple(map(jnp.asarray, arrays))
     numbers = jnp.arange(plan.n_slices, dtype="int32")
-    start = jnp.zeros_like(jax.eval_shape(one, arrays, numbers[0]))
-    add = lambda total, number: (total + one(arrays, number), None)  # noqa: E731
+    start = jnp.zeros_like(jax.eval_shape(slice_result, arrays, numbers[0]))
+    add = lambda total, number: (total + slice_result(arrays, number), None)  # noqa: E731
     return jax.lax.scan(add, start, numbers)[0]
 
 
 def _contract(
     plan: ContractionPlan, inputs: Sequence[str], arrays: Sequence[jax.Array]
 ) -> jax.Array:
-    left = list(zip(inputs, arrays, strict=True))
+    """Pair after pair of tensors; an index that no other tensor has is summed."""
+    remaining = list(zip(inputs, arrays, strict=True))
     output = plan.geometry.output
     for pair in plan.path:
-        (b, second), (a, first) = (left.pop(place) for place in sorted(pair)[::-1])
-        needed = set(output).union(*(indices for indices, _ in left))
+        # The later one first, so that the earlier one's place does not change.
+        (b, second), (a, first) = (remaining.pop(place) for place in sorted(pair)[::-1])
+        needed = set(output).union(*(indices for indices, _ in remaining))
         kept = "".join(i for i in dict.fromkeys(a + b) if i in needed)
-        left.append((kept, _einsum((a, b), (first, second), kept)))
-    ((indices, result),) = left
+        remaining.append((kept, _einsum((a, b), (first, second), kept)))
+    ((indices, result),) = remaining
     return _einsum((indices,), (result,), output)
 
 

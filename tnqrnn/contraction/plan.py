@@ -71,18 +71,18 @@ class ContractionPlan:
     cotengra_version: str
 
     def __post_init__(self) -> None:
-        left = len(self.geometry.inputs)
-        if len(self.path) != left - 1:
+        n_tensors = len(self.geometry.inputs)
+        if len(self.path) != n_tensors - 1:
             raise ValueError(
-                f"path must have {left - 1} contractions for {left} tensors, got "
-                f"{len(self.path)}."
+                f"path must have {n_tensors - 1} contractions for {n_tensors} tensors, "
+                f"got {len(self.path)}."
             )
         for pair in self.path:
-            if len(set(pair)) != 2 or not all(0 <= place < left for place in pair):
+            if len(set(pair)) != 2 or not all(0 <= place < n_tensors for place in pair):
                 raise ValueError(
-                    f"path must name two different tensors of {left}, got {pair}."
+                    f"path must name two different tensors of {n_tensors}, got {pair}."
                 )
-            left -= 1
+            n_tensors -= 1  # two are replaced by their product
         inner = set(self.geometry.letters) - set(self.geometry.output)
         if len(set(self.slices)) < len(self.slices) or not set(self.slices) <= inner:
             raise ValueError(

@@ -62,13 +62,13 @@ def search_plan(
         return ContractionPlan.from_tree(geometry, tree, objective, seed)
     start, best = time.monotonic(), None
     seeds = np.random.SeedSequence(seed).generate_state(repeats).tolist()
-    for one in tqdm.tqdm(
+    for tree_seed in tqdm.tqdm(
         seeds, desc="search", disable=None if progress is None else not progress
     ):
         spent = time.monotonic() - start
         if best is not None and max_seconds is not None and spent > max_seconds:
             break
-        tree = reconfigured_tree(geometry, OBJECTIVES[objective], one)
+        tree = reconfigured_tree(geometry, OBJECTIVES[objective], tree_seed)
         score = tree.get_score(OBJECTIVES[objective])
         if best is None or score < best[0]:
             best = score, tree

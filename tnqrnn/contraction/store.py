@@ -35,8 +35,8 @@ def shipped_folder() -> Path:
 
 def cache_folder() -> Path:
     """The user's folder of plans: $TNQRNN_PLANS, or ``tnqrnn/plans`` in the cache."""
-    if chosen := os.environ.get(CACHE_VARIABLE):
-        return Path(chosen)
+    if folder := os.environ.get(CACHE_VARIABLE):
+        return Path(folder)
     import platformdirs
 
     return platformdirs.user_cache_path("tnqrnn", appauthor=False) / "plans"

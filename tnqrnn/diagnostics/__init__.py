@@ -1,4 +1,4 @@
-"""What a model's loss depends on, and how exactly its gradient is had, measured."""
+"""Measurements on models: what a loss depends on, how exact a gradient is."""
 
 from tnqrnn.diagnostics.differences import (
     cosine_distance,

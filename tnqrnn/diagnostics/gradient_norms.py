@@ -2,8 +2,9 @@ r"""How much the loss depends on each time step.
 
 With L_b the loss of sample b, the norms are means over a batch of B samples,
 
-    inputs[t] = 1/B sum_b || dL_b / dx_{b,t} ||      angles[t] = 1/B sum_b || dL_b /
-    parameters = || d (1/B sum_b L_b) / d params ||             d theta_{b,t} ||
+    inputs[t]  = 1/B sum_b || dL_b / d x_{b,t} ||
+    angles[t]  = 1/B sum_b || dL_b / d theta_{b,t} ||
+    parameters = || d (1/B sum_b L_b) / d params ||
 
 A gradient that vanishes towards early steps shows as a curve that falls to the left.
 
@@ -105,6 +106,8 @@ def _norms(
     loss: Loss,
     gradient: str,
 ) -> GradientNorms:
+    # One gradient of the sum of losses gives all three: a sample's input and offsets
+    # enter its own loss alone, so their gradients are not mixed.
     cell, n_offsets = _with_offsets(model.cell)
     model = eqx.tree_at(lambda m: m.cell, model, cell)
     params, static = eqx.partition(model, eqx.is_inexact_array)

@@ -9,7 +9,7 @@ import numpy as np
 from tnqrnn.backends.truncation import observer
 
 _SHARES: list[tuple[float, float]] = []
-"""Of the splits of the derivative under way."""
+"""What each split reported so far, in the derivative that is being taken."""
 
 
 class MissedTangent(NamedTuple):

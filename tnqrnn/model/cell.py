@@ -146,7 +146,7 @@ class QRNNCell(AbstractCell):
         if state is not None:
             return QRNNCarry(state, self.read(state))
         # Behind the barrier XLA does not compute with a large state while it compiles,
-        # which takes seconds. Readouts of 0...0 are 1 for Z alone, and 0.
+        # which takes seconds. In 0...0 every product of Zs reads 1, all others read 0.
         state = jax.lax.optimization_barrier(self.engine.init(self.ansatz.n_qubits))
         values = [all(axis == "Z" for _, axis in each) for each in self.observables]
         return QRNNCarry(state, jnp.array(values, real_dtype(self.backend.dtype)))

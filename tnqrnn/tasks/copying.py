@@ -62,7 +62,16 @@ def load_copying(
     check_int("alphabet_size", alphabet_size, minimum=2)
     check_choice("count", count, ("all", "recall"))
     check_int("seed", seed, minimum=0)
-    options = dict(locals())
+    options = {
+        "delay": delay,
+        "n_symbols": n_symbols,
+        "alphabet_size": alphabet_size,
+        "count": count,
+        "n_train": n_train,
+        "n_valid": n_valid,
+        "n_test": n_test,
+        "seed": seed,
+    }
     sizes = {"train": n_train, "valid": n_valid, "test": n_test}
     n_steps = delay + 2 * n_symbols
     for name, size in sizes.items():

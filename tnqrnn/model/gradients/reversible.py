@@ -62,8 +62,8 @@ class Reversible(AbstractGradient):
         def forward(params, samples):
             zs, last = _forward(eqx.combine(params, static), samples)
             first = samples.carry.readouts
-            rest = samples._replace(carry=None)  # all but the states
-            return (zs, last), (params, rest, first, zs, last.state)
+            inputs = samples._replace(carry=None)  # states are rebuilt
+            return (zs, last), (params, inputs, first, zs, last.state)
 
         def backward(residuals, cotangents):
             return _backward(static, residuals, cotangents)
