@@ -31,6 +31,7 @@ from tnqrnn.tasks.objectives import shuffled_rows
 from tnqrnn.training.update_limit import UPDATE_LIMIT, limit_updates
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "training"
+CHANCE = 0.3  # accuracies below are those of a run that does not learn
 EVERY = 10  # steps between two lines of a trace
 INK = {"no limit": "#c44e52", "limit": "#4c72b0"}
 
@@ -95,9 +96,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Draw:
-    """Draws the accuracy of every seed against the rate into --out."""
+    """Draws the accuracy of every seed against the rate into --out.
+
+    Attributes:
+        runs: what ``train`` wrote.
+        copy: the same of another program.
+        out: the figure.
+    """
 
     runs: Path = RESULTS / "runs.jsonl"
+    copy: Path = RESULTS / "copy.jsonl"
     out: Path = RESULTS / "collapse.png"
 
 
@@ -243,35 +251,40 @@ def table(command: Table) -> None:
     """Seeds, and lowest, mean and highest accuracy after the last epoch."""
     kinds: dict[str, list[dict[str, Any]]] = {}
     for record in records(command.runs):
-        run = {name: value for name, value in record["run"].items() if name != "seed"}
-        kinds.setdefault(json.dumps(run), []).append(record)
+        kind = record["run"] | record.get("other", {})
+        kinds.setdefault(json.dumps(kind | {"seed": None}), []).append(record)
     for kind, group in kinds.items():
         last = np.array([record["valid_accuracy"][-1] for record in group])
-        test = np.mean([record["test_accuracy"] for record in group])
+        test = [
+            record["test_accuracy"] for record in group if "test_accuracy" in record
+        ]
         print(kind)
         print(
-            f"  {len(last)} seeds, {np.sum(last < 0.3)} at chance: "
-            f"{last.min():.4f} {last.mean():.4f} {last.max():.4f}, test {test:.4f}"
+            f"  {len(last)} seeds, {np.sum(last < CHANCE)} at chance: {last.min():.4f} "
+            f"{last.mean():.4f} {last.max():.4f}, test {np.mean(test):.4f}"
         )
 
 
 def draw(command: Draw) -> None:
     """A point a seed, a column a rate and kind of update."""
     figure, axis = plt.subplots(figsize=(6, 3.6), layout="tight")
-    varied = {"rate", "limit", "warmup"}
-    base = asdict(Run())
-    for shift, (kind, colour) in zip((0.94, 1.06), INK.items(), strict=True):
-        chosen = [
-            record
-            for record in records(command.runs)
-            if (record["run"]["limit"] is None) == (kind == "no limit")
-            and all(
-                record["run"][name] == base[name] for name in base if name not in varied
-            )
-        ]
-        rates = np.array([record["run"]["rate"] for record in chosen])
-        last = [record["valid_accuracy"][-1] for record in chosen]
-        axis.plot(rates * shift, last, "o", color=colour, alpha=0.6, ms=5, label=kind)
+    varied = {"rate", "limit", "warmup", "seed"}
+    base = {name: value for name, value in asdict(Run()).items() if name not in varied}
+    for path, origin, shift in ((command.runs, "", 1), (command.copy, ", copy", 1.08)):
+        for kind, colour in INK.items():
+            chosen = [
+                record
+                for record in records(path)
+                if (record["run"]["limit"] is None) == (kind == "no limit")
+                and "other" not in record
+                and base.items() <= record["run"].items()
+            ]
+            rates = np.array([record["run"]["rate"] for record in chosen])
+            last = [record["valid_accuracy"][-1] for record in chosen]
+            place = rates * shift * (1.04 if kind == "limit" else 0.96)
+            fill = "none" if origin else colour
+            label = kind + origin
+            axis.scatter(place, last, s=25, ec=colour, fc=fill, alpha=0.7, label=label)
     axis.axhline(0.1, color="grey", lw=1, ls="--")
     axis.set_xscale("log")
     ticks = [3e-3, 1e-2, 2e-2, 4e-2]
