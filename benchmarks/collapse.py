@@ -270,8 +270,8 @@ def draw(command: Draw) -> None:
     figure, axis = plt.subplots(figsize=(6, 3.6), layout="tight")
     varied = {"rate", "limit", "warmup", "seed"}
     base = {name: value for name, value in asdict(Run()).items() if name not in varied}
-    for path, origin, shift in ((command.runs, "", 1), (command.copy, ", copy", 1.08)):
-        for kind, colour in INK.items():
+    for path, origin in ((command.runs, ""), (command.copy, ", copy")):
+        for (kind, colour), shift in zip(INK.items(), (0.93, 1.07), strict=True):
             chosen = [
                 record
                 for record in records(path)
@@ -280,8 +280,9 @@ def draw(command: Draw) -> None:
                 and base.items() <= record["run"].items()
             ]
             rates = np.array([record["run"]["rate"] for record in chosen])
+            seeds = np.array([record["run"]["seed"] for record in chosen])
+            place = rates * shift * 1.012**seeds  # seeds side by side
             last = [record["valid_accuracy"][-1] for record in chosen]
-            place = rates * shift * (1.04 if kind == "limit" else 0.96)
             fill = "none" if origin else colour
             label = kind + origin
             axis.scatter(place, last, s=25, ec=colour, fc=fill, alpha=0.7, label=label)
