@@ -1,7 +1,7 @@
 """Why training of a quantum recurrent network collapses, and what prevents it.
 
-    python benchmarks/collapse.py train --rate 1e-2 --limit none --seeds 0 1 2
-    python benchmarks/collapse.py trace --rate 1e-2 --limit none
+    python benchmarks/collapse.py train --rate 1e-2 --limit None --seeds 0 1 2
+    python benchmarks/collapse.py trace --rate 1e-2 --limit None
     python benchmarks/collapse.py table
     python benchmarks/collapse.py draw
 
