@@ -171,3 +171,41 @@ def test_the_table_of_the_mps_step(
     monkeypatch.setattr(gradient_step, "processor_name", lambda: "another")
     with pytest.raises(SystemExit, match="out must hold results of another, got"):
         mps_step.main(options)
+
+
+def test_a_run_of_the_collapse_is_kept_once(
+    benchmarks_importable, monkeypatch, tmp_path, capsys
+):
+    import collapse
+
+    out = tmp_path / "runs.jsonl"
+    options = {"task": "digits", "n_qubits": 2, "hidden": 4, "epochs": 1, "batch": 32}
+    for limit in (0.02, None, 0.02):
+        collapse.main(collapse.Train(**options, limit=limit, seeds=(0,), out=out))
+    limited, free = collapse.records(out)
+    assert (limited["run"]["limit"], free["run"]["limit"]) == (0.02, None)
+    assert limited["train_loss"] != free["train_loss"]
+    collapse.main(collapse.Table(out))
+    table = capsys.readouterr().out
+    assert f"1 seeds, 1 at chance: {free['valid_accuracy'][-1]:.4f}" in table
+
+    trace = tmp_path / "trace.jsonl"
+    monkeypatch.setattr(collapse, "EVERY", 1)
+    collapse.main(collapse.Trace(**options, limit=None, steps=2, out=trace))
+    first, second = collapse.records(trace)
+    assert first["output_weights_rms"] < 0.1 < first["gradient_norm"]
+    assert second["angles_rms"] != first["angles_rms"]
+
+
+def test_a_cotangent_is_shortened_to_the_bound(benchmarks_importable):
+    import collapse
+    import jax
+    import jax.numpy as jnp
+
+    def cotangent(bound):
+        return jax.grad(lambda z: 3 * z[0] + 4 * collapse.shortened(z, bound)[1])(
+            jnp.ones(2)
+        )
+
+    np.testing.assert_allclose(cotangent(1.0), [3, 1], rtol=1e-6)
+    np.testing.assert_allclose(cotangent(5.0), [3, 4], rtol=1e-6)
