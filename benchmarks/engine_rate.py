@@ -25,8 +25,8 @@ import jax.numpy as jnp
 import tyro
 
 import tnqrnn as tq
-from tnqrnn.backends.readout import group_strings, most_together
-from tnqrnn.backends.statevector import fuse_for
+from tnqrnn.backends.statevector.backend import fuse_for
+from tnqrnn.backends.statevector.readout import group_strings, most_together
 from tnqrnn.products import matmul, on_accelerator
 
 

@@ -26,7 +26,7 @@ import tyro
 from jax.flatten_util import ravel_pytree
 
 import tnqrnn as tq
-from tnqrnn.backends.network_readout import network_geometries
+from tnqrnn.backends.network.readout import network_geometries
 from tnqrnn.contraction import find_plan, stored_plan
 from tnqrnn.pricing import median_seconds
 from tnqrnn.records import provenance, write_json

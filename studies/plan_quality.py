@@ -24,7 +24,7 @@ import numpy as np
 import tyro
 
 import tnqrnn as tq
-from tnqrnn.backends.network_readout import network_geometries
+from tnqrnn.backends.network.readout import network_geometries
 from tnqrnn.contraction import OBJECTIVES, ContractionPlan, Geometry, contract
 from tnqrnn.contraction.search import random_greedy_tree, reconfigured_tree
 from tnqrnn.pricing import median_seconds

@@ -36,14 +36,10 @@ RANKS = {
     "diagnostics": 6,
     "pricing": 5,
     "testing": 5,
+    "report": 2,
     "study": 7,
-    "doctor": 8,
-    "plan_command": 8,
-    "train_options": 8,
-    "train_report": 8,
-    "train_command": 9,
-    "cli": 10,
-    "__main__": 11,
+    "commands": 8,
+    "__main__": 9,
 }
 
 # Outside packages that every module may use, and the owners of all others.
@@ -52,18 +48,18 @@ OWNERS = {
     "cotengra": {"contraction"},
     "filelock": {"training"},
     "hypothesis": {"testing"},
-    "matplotlib": {"study"},
+    "matplotlib": {"report"},
     "optax": {"training"},
     "platformdirs": {"contraction", "tasks"},
     "pooch": {"tasks"},
-    "psutil": {"checks", "doctor"},
+    "psutil": {"checks", "commands"},
     "quimb": {"backends", "contraction"},
-    "scipy": {"study"},
+    "scipy": {"report"},
     "sklearn": {"tasks"},
     "threadpoolctl": {"study"},
     "tqdm": {"contraction", "training", "study"},
-    "tyro": {"cli", "train_options"},
-    "xarray": {"study", "train_report"},
+    "tyro": {"commands"},
+    "xarray": {"commands", "report", "study"},
 }
 LAZY = {
     "cotengra",
@@ -87,9 +83,10 @@ DECOMPOSITIONS = {
 }  # fmt: skip
 # Files that give their decompositions a derivative of their own.
 OWN_DERIVATIVE = {
-    "backends/truncation.py": DECOMPOSITIONS,
+    "backends/mps/truncation.py": DECOMPOSITIONS,
     "backends/entropy.py": {"eigh", "eigvalsh"},
-    "backends/left_vectors.py": {"eigh"},  # called within truncation.py's rules alone
+    # Called within truncation.py's rules alone.
+    "backends/mps/left_vectors.py": {"eigh"},
 }
 
 

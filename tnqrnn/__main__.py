@@ -2,7 +2,7 @@
 
 import sys
 
-from tnqrnn.cli import main
+from tnqrnn.commands.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -7,8 +7,16 @@ import pytest
 from tolerances import EXACT
 
 import tnqrnn as tq
-from tnqrnn.backends.blocks import adjoint, apply_block, as_parts, block_cotangent
-from tnqrnn.backends.readout import pauli_expectations, pull_back_expectations
+from tnqrnn.backends.statevector.blocks import (
+    adjoint,
+    apply_block,
+    as_parts,
+    block_cotangent,
+)
+from tnqrnn.backends.statevector.readout import (
+    pauli_expectations,
+    pull_back_expectations,
+)
 from tnqrnn.circuits.ansatz import apply_matrix
 
 pytestmark = pytest.mark.usefixtures("algorithms")

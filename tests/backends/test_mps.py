@@ -16,8 +16,8 @@ from plain_squares import qr_of_plain_squares
 from tolerances import EXACT, FINITE_DIFFERENCE
 
 import tnqrnn as tq
-from tnqrnn.backends import mps_evolve
-from tnqrnn.backends.mps_plan import (
+from tnqrnn.backends.mps import evolve as mps_evolve
+from tnqrnn.backends.mps.plan import (
     Part,
     Stage,
     best_schedule,
@@ -25,9 +25,9 @@ from tnqrnn.backends.mps_plan import (
     repeats,
     stages_of,
 )
-from tnqrnn.backends.mps_state import Layout, MPSState
-from tnqrnn.backends.mps_windows import WideStage, wide_stages
-from tnqrnn.backends.truncation import save_factors
+from tnqrnn.backends.mps.state import Layout, MPSState
+from tnqrnn.backends.mps.truncation import save_factors
+from tnqrnn.backends.mps.windows import WideStage, wide_stages
 from tnqrnn.circuits import GATES, TOPOLOGIES
 
 EXACT_C128 = EXACT["complex128"]

@@ -14,8 +14,8 @@ from tolerances import EXACT, GRADIENT
 
 import tnqrnn as tq
 from tnqrnn import testing
-from tnqrnn.backends import network_readout
-from tnqrnn.backends.network_readout import network_geometries
+from tnqrnn.backends.network import readout as network_readout
+from tnqrnn.backends.network.readout import network_geometries
 from tnqrnn.circuits import TOPOLOGIES
 from tnqrnn.contraction import PlanNotFoundError, store
 from tnqrnn.diagnostics import entanglement

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_squares import qr_of_plain_squares
 
-from tnqrnn.backends.truncation import lq, save_factors, split
+from tnqrnn.backends.mps.truncation import lq, save_factors, split
 
 pytestmark = pytest.mark.usefixtures("algorithms")
 SHAPES = [(4, 4), (4, 6), (7, 3), (1, 5)]

@@ -27,7 +27,7 @@ def from_amplitudes(amplitudes: jax.Array) -> "MatrixProductState":
 def from_cores(
     centre: jax.Array, rest: jax.Array, n_dense: int
 ) -> "MatrixProductState":
-    """The state with these cores, see :mod:`tnqrnn.backends.mps_state`.
+    """The state with these cores, see :mod:`tnqrnn.backends.mps.state`.
 
     The qubits of a dense end get tensors that only number its basis states.
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from tnqrnn.backends.truncation import observer
+from tnqrnn.backends.mps.truncation import observer
 
 _SHARES: list[tuple[float, float]] = []
 """What each split reported so far, in the derivative that is being taken."""

@@ -6,21 +6,21 @@ report.html <── write_report <── summary_table, plot_*
 """
 
 from tnqrnn.records import usable_cores
-from tnqrnn.study.dataset import save_dataset, to_dataset
-from tnqrnn.study.execution import use_one_thread
-from tnqrnn.study.figures import (
+from tnqrnn.report.figures import (
     Chart,
     Groups,
     interval_words,
     plot_against_axis,
     plot_against_index,
 )
+from tnqrnn.report.scatter import plot_points
+from tnqrnn.report.statistics import Interval, log_slope, mean_interval
+from tnqrnn.report.tables import Column, Table, summary_table
+from tnqrnn.study.dataset import save_dataset, to_dataset
+from tnqrnn.study.execution import use_one_thread
 from tnqrnn.study.points import grid_points, replaced
 from tnqrnn.study.report import publish, write_report
-from tnqrnn.study.scatter import plot_points
-from tnqrnn.study.statistics import Interval, log_slope, mean_interval
 from tnqrnn.study.study import Outcome, Study
-from tnqrnn.study.tables import Column, Table, summary_table
 
 __all__ = [
     "Chart",

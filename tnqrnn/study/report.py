@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from tnqrnn.records import write_atomic
+from tnqrnn.report.figures import Chart
+from tnqrnn.report.tables import Table
 from tnqrnn.study.dataset import save_dataset
-from tnqrnn.study.figures import Chart
 from tnqrnn.study.points import axis_values
 from tnqrnn.study.study import Study
-from tnqrnn.study.tables import Table
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">

@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from tnqrnn.backends.truncation import save_factors
+from tnqrnn.backends.mps.truncation import save_factors
 from tnqrnn.model.base import AbstractCell, Carry, Rollout, parameter_dtype
 from tnqrnn.model.gradients.base import (
     AbstractGradient,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from tnqrnn.study.statistics import mean_interval
+from tnqrnn.report.statistics import mean_interval
 
 
 class Column(NamedTuple):

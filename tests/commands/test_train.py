@@ -8,11 +8,12 @@ import pytest
 from data_files import expect, write
 
 import tnqrnn as tq
-from tnqrnn import specs, train_command
-from tnqrnn.cli import main
+from tnqrnn import specs
+from tnqrnn.commands.cli import main
+from tnqrnn.commands.train import command as train_command
+from tnqrnn.commands.train.options import described, options
 from tnqrnn.records import read_json
 from tnqrnn.tasks.registry import LOADERS
-from tnqrnn.train_options import described, options
 
 SMALL = ("--n-qubits", "2", "--n-layers", "1", "--controller-hidden", "4", "--epochs=2")
 DIGITS = ("train", "digits", *SMALL, "--batch-size", "200", "--no-progress")

@@ -41,7 +41,7 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
-from tnqrnn.backends.left_vectors import inverse_where, left_vectors
+from tnqrnn.backends.mps.left_vectors import inverse_where, left_vectors
 from tnqrnn.products import matmul, on_accelerator
 
 FACTORS = "tnqrnn_factors"

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tnqrnn.backends.mps_state import Layout
+from tnqrnn.backends.mps.state import Layout
 from tnqrnn.circuits.ansatz import Gate
 from tnqrnn.circuits.fusion import Block
 from tnqrnn.circuits.gates import GATES

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator
 
-from tnqrnn.study.figures import STYLE, Chart, Groups, canvas, set_labels
+from tnqrnn.report.figures import STYLE, Chart, Groups, canvas, set_labels
 
 
 def plot_points(

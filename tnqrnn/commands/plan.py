@@ -5,7 +5,7 @@ from typing import Literal
 
 import jax
 
-from tnqrnn.backends.network_readout import network_geometries
+from tnqrnn.backends.network.readout import network_geometries
 from tnqrnn.checks import check_int, check_number
 from tnqrnn.circuits import hardware_efficient
 from tnqrnn.circuits.observables import NAMED

@@ -25,12 +25,12 @@ from tnqrnn.backends.base import (
     check_same_n_qubits,
     check_vector,
 )
-from tnqrnn.backends.network_readout import (
+from tnqrnn.backends.network.readout import (
     amplitudes,
     overlap,
     pauli_expectations,
 )
-from tnqrnn.backends.network_state import (
+from tnqrnn.backends.network.state import (
     SIZES,
     NetworkState,
     block_matrices,

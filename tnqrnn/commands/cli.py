@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import tyro
 
-from tnqrnn import plan_command
 from tnqrnn.backends import TruncationError
-from tnqrnn.doctor import doctor
-from tnqrnn.train_command import train
+from tnqrnn.commands import plan
+from tnqrnn.commands.doctor import doctor
+from tnqrnn.commands.train.command import train
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,15 +22,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         the exit code: 2 for an argument that is refused, 1 where what reads the output
         stops before its end, as ``head`` does, 130 after Ctrl-C.
     """
-    plan = tyro.extras.SubcommandApp()
-    plan.command(name="build")(plan_command.build)
-    plan.command(name="list")(plan_command.list_plans)
-    plan.command(name="show")(plan_command.show)
-    plan.command(name="verify")(plan_command.verify)
+    plans = tyro.extras.SubcommandApp()
+    plans.command(name="build")(plan.build)
+    plans.command(name="list")(plan.list_plans)
+    plans.command(name="show")(plan.show)
+    plans.command(name="verify")(plan.verify)
     commands = tyro.extras.SubcommandApp()
     commands.command(doctor)
     commands.command(train)
-    commands.command(plan, name="plan")
+    commands.command(plans, name="plan")
     try:
         code = commands.cli(prog="tnqrnn", args=arguments)
         sys.stdout.flush()

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 import tnqrnn as tq
-from tnqrnn import plan_command
-from tnqrnn.backends.network_readout import network_geometries
-from tnqrnn.cli import main
+from tnqrnn.backends.network.readout import network_geometries
+from tnqrnn.commands import plan as plan_command
+from tnqrnn.commands.cli import main
 from tnqrnn.contraction import find_plan, load_plan, plan_error, store
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BUILD = (
     *("build", "--n-qubits", 16, "--n-layers", 1, "--topology", "ring"),
     *("--observables", "X0 Y3,I"),

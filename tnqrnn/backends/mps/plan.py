@@ -1,6 +1,6 @@
 """How a circuit becomes sweeps over a matrix product state.
 
-Qubits 0..h and the last h+1 of n belong to one tensor each (see ``mps_state``), so a
+Qubits 0..h and the last h+1 of n belong to one tensor each (see ``state``), so a
 gate within either is one product with that tensor. A gate between neighbouring middle
 qubits is applied when a sweep passes their bond; any other gate reaches over several
 bonds. A schedule is a sequence of stages, each of which starts and ends with the centre
@@ -10,7 +10,7 @@ of orthogonality at core 0::
     then    right sweep over the bonds, tail block, left sweep over the bonds
     or      gates that reach far, one after another
 
-Or it is one wide sweep (``mps_windows``). ``mps_placement`` says which gate goes where.
+Or it is one wide sweep (``windows``). ``placement`` says which gate goes where.
 """
 
 import functools
@@ -20,10 +20,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tnqrnn.backends.mps_operators import Fan, into_fans
-from tnqrnn.backends.mps_placement import FAR, AbstractSweeps, Filled, Slot, placed
-from tnqrnn.backends.mps_state import Layout
-from tnqrnn.backends.mps_windows import WINDOW, WideStage, wide_stages
+from tnqrnn.backends.mps.operators import Fan, into_fans
+from tnqrnn.backends.mps.placement import FAR, AbstractSweeps, Filled, Slot, placed
+from tnqrnn.backends.mps.state import Layout
+from tnqrnn.backends.mps.windows import WINDOW, WideStage, wide_stages
 from tnqrnn.circuits.ansatz import Ansatz, Gate
 from tnqrnn.circuits.fusion import Block
 

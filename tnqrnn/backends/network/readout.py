@@ -12,16 +12,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tnqrnn.backends.blocks import as_parts
-from tnqrnn.backends.network_state import (
+from tnqrnn.backends.network.state import (
     SIZES,
     NetworkState,
     fused_blocks,
     tensors,
     whole,
 )
-from tnqrnn.backends.readout import in_order, pauli_matrices
-from tnqrnn.backends.readout import pauli_expectations as dense_expectations
+from tnqrnn.backends.statevector.blocks import as_parts
+from tnqrnn.backends.statevector.readout import in_order, pauli_matrices
+from tnqrnn.backends.statevector.readout import pauli_expectations as dense_expectations
 from tnqrnn.circuits import (
     Ansatz,
     Observables,

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tnqrnn.backends.base import Truncation
-from tnqrnn.backends.truncation import lq, save_factors, saved, split
+from tnqrnn.backends.mps.truncation import lq, save_factors, saved, split
 from tnqrnn.products import einsum, matmul
 
 
@@ -37,7 +37,7 @@ def sweep(
             first factor is the left qubit.
         present (boolean array of shape (N,)): static; a bond without a gate is passed
             without truncation, which takes m = 1.
-        cutoff: see :func:`tnqrnn.backends.truncation.split`.
+        cutoff: see :func:`tnqrnn.backends.mps.truncation.split`.
         leftward: the centre is right of ``cores`` and moves left; m = 1.
 
     Returns:
@@ -143,7 +143,7 @@ def truncated_split(
 
     Returns:
         isometry (p, k), centre (k, q) and the discarded weight, see
-        :func:`tnqrnn.backends.truncation.split`.
+        :func:`tnqrnn.backends.mps.truncation.split`.
     """
     isometry, centre, weight = split(theta, max_bond, cutoff)
     return isometry, centre * jax.lax.rsqrt(1 - weight).astype(centre.dtype), weight

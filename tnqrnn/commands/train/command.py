@@ -12,11 +12,11 @@ import jax
 
 from tnqrnn import specs
 from tnqrnn.checks import check_int
+from tnqrnn.commands.train.options import described, typed_options
 from tnqrnn.model import AbstractCell, build, cells, save
 from tnqrnn.pricing import refusal
 from tnqrnn.records import provenance, read_json, write_atomic, write_json
 from tnqrnn.tasks import Task, load_task
-from tnqrnn.train_options import described, typed_options
 from tnqrnn.training import evaluate, fit
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def train(
         )
         return 130
     # Loaded for this alone: they bring matplotlib and xarray.
-    from tnqrnn.train_report import draw_history, scores_table
+    from tnqrnn.commands.train.report import draw_history, scores_table
 
     if seeds is not None:
         write_json(directory / SCORES, {"runs": results})

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import jax
 
-from tnqrnn.backends.blocks import split_axes
-from tnqrnn.backends.mps_state import Layout, MPSState
+from tnqrnn.backends.mps.state import Layout, MPSState
+from tnqrnn.backends.statevector.blocks import split_axes
 from tnqrnn.circuits.fusion import Block, fuse_gates
 from tnqrnn.circuits.unitaries import Unitaries
 from tnqrnn.products import einsum

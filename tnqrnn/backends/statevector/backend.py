@@ -2,8 +2,8 @@
 
 The amplitudes are held as real numbers of shape (2, 2**n), real parts and imaginary
 parts, because real matrix products are much faster on a CPU than complex ones
-(:mod:`tnqrnn.backends.blocks`). Undoing a circuit is applying the adjoints of its
-blocks in reverse.
+(:mod:`tnqrnn.backends.statevector.blocks`). Undoing a circuit is applying the adjoints
+of its blocks in reverse.
 """
 
 from dataclasses import dataclass
@@ -16,15 +16,18 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from tnqrnn.backends.base import check_amplitudes
-from tnqrnn.backends.blocks import (
+from tnqrnn.backends.quimb_states import from_amplitudes
+from tnqrnn.backends.reversible import AbstractReversibleBackend
+from tnqrnn.backends.statevector.blocks import (
     adjoint,
     apply_block,
     as_parts,
     block_cotangent,
 )
-from tnqrnn.backends.quimb_states import from_amplitudes
-from tnqrnn.backends.readout import pauli_expectations, pull_back_expectations
-from tnqrnn.backends.reversible import AbstractReversibleBackend
+from tnqrnn.backends.statevector.readout import (
+    pauli_expectations,
+    pull_back_expectations,
+)
 from tnqrnn.checks import check_int, check_memory, real_dtype
 from tnqrnn.circuits import (
     Ansatz,

@@ -20,10 +20,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tnqrnn.backends.mps_ends import built, on_first, on_last
-from tnqrnn.backends.mps_placement import AbstractSweeps, Filled, Slot, placed
-from tnqrnn.backends.mps_state import Layout, MPSState
-from tnqrnn.backends.mps_sweeps import (
+from tnqrnn.backends.mps.ends import built, on_first, on_last
+from tnqrnn.backends.mps.placement import AbstractSweeps, Filled, Slot, placed
+from tnqrnn.backends.mps.state import Layout, MPSState
+from tnqrnn.backends.mps.sweeps import (
     add_weights,
     pass_left,
     split_off,
@@ -54,7 +54,7 @@ class WideStage:
     turn: Block | None
 
     def cost(self, pass_cost: float) -> float:
-        """Rough cost in truncated splits, see ``mps_plan``.
+        """Rough cost in truncated splits, see ``plan``.
 
         Args:
             pass_cost: that of a bond that is passed without a gate.

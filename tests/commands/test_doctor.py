@@ -11,9 +11,10 @@ import jax
 import pytest
 
 import tnqrnn as tq
-from tnqrnn import checks, doctor, pricing
+from tnqrnn import checks, pricing
+from tnqrnn.commands import doctor
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 GIB = 2**30
 
 

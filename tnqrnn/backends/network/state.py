@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tnqrnn.backends.quimb_states import check_one_sample
-from tnqrnn.backends.statevector import width_on_cpu
+from tnqrnn.backends.statevector.backend import width_on_cpu
 from tnqrnn.circuits import Ansatz
 from tnqrnn.circuits.fusion import Block, fuse
 from tnqrnn.circuits.unitaries import Unitaries

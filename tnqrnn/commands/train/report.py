@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from tnqrnn.study.figures import Groups, plot_against_index
-from tnqrnn.study.statistics import mean_interval
-from tnqrnn.study.tables import Table
+from tnqrnn.report.figures import Groups, plot_against_index
+from tnqrnn.report.statistics import mean_interval
+from tnqrnn.report.tables import Table
 
 
 def scores_table(results: Sequence[Mapping[str, Any]]) -> Table:

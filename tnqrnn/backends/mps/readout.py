@@ -21,8 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from tnqrnn.backends.entropy import von_neumann_entropy
-from tnqrnn.backends.mps_state import Layout, MPSState
-from tnqrnn.backends.readout import in_order
+from tnqrnn.backends.mps.state import Layout, MPSState
+from tnqrnn.backends.statevector.readout import in_order
 from tnqrnn.circuits import PauliString
 from tnqrnn.circuits.gates import PAULIS
 from tnqrnn.products import einsum, matmul

@@ -1,7 +1,7 @@
 """Two-qubit gates that reach over any number of bonds.
 
 A fan of gates is a sum of r products, r = 2 for every gate of the package but ``swap``
-(see ``mps_operators``). Applying it multiplies the bonds it passes by r::
+(see ``operators``). Applying it multiplies the bonds it passes by r::
 
     -[P_r]-(r)-[R_r]-(r)-[ . ]-(r)-[R_r]-
 
@@ -18,10 +18,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tnqrnn.backends.mps_operators import Fan, fan_operators
-from tnqrnn.backends.mps_state import Layout, MPSState
-from tnqrnn.backends.mps_sweeps import add_weights, mirror, truncated_split
-from tnqrnn.backends.truncation import lq, save_factors
+from tnqrnn.backends.mps.operators import Fan, fan_operators
+from tnqrnn.backends.mps.state import Layout, MPSState
+from tnqrnn.backends.mps.sweeps import add_weights, mirror, truncated_split
+from tnqrnn.backends.mps.truncation import lq, save_factors
 from tnqrnn.products import einsum, matmul
 
 Index = jax.Array | np.ndarray | int
@@ -51,7 +51,7 @@ def apply_fans(
         fans: each touches at least two cores.
         angles (real array of shape (P,)): of the circuit.
         state: centre at core 0, before and after.
-        cutoff: see :func:`tnqrnn.backends.truncation.split`.
+        cutoff: see :func:`tnqrnn.backends.mps.truncation.split`.
     """
     layout, dtype = state.layout, str(state.centre.dtype)
     left, right = np.array([fan.span(layout) for fan in fans]).T
@@ -96,7 +96,7 @@ def _apply_fan(
         operators (array of shape (n-h, r, 2, 2)): operators on all qubits from core
             0's on.
         layout: of the state.
-        cutoff: see :func:`tnqrnn.backends.truncation.split`.
+        cutoff: see :func:`tnqrnn.backends.mps.truncation.split`.
 
     Returns:
         the cores, and the weights discarded at all bonds, of shape (k-1,).
@@ -201,7 +201,7 @@ def _truncate(
         centre (array of shape (chi, 2, r chi)): the left core.
         left: the first core.
         right: the last core.
-        cutoff: see :func:`tnqrnn.backends.truncation.split`.
+        cutoff: see :func:`tnqrnn.backends.mps.truncation.split`.
 
     Returns:
         the cores, and the weights discarded at all bonds, of shape (k-1,).

@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tnqrnn.backends.mps_ends import Matrices, built, on_first, on_last
-from tnqrnn.backends.mps_far import apply_fans
-from tnqrnn.backends.mps_plan import Stage, parts
-from tnqrnn.backends.mps_state import MPSState
-from tnqrnn.backends.mps_sweeps import add_weights, normalised, pass_left, sweep
-from tnqrnn.backends.mps_windows import WideStage
+from tnqrnn.backends.mps.ends import Matrices, built, on_first, on_last
+from tnqrnn.backends.mps.far import apply_fans
+from tnqrnn.backends.mps.plan import Stage, parts
+from tnqrnn.backends.mps.state import MPSState
+from tnqrnn.backends.mps.sweeps import add_weights, normalised, pass_left, sweep
+from tnqrnn.backends.mps.windows import WideStage
 from tnqrnn.circuits import Ansatz
 from tnqrnn.circuits.fusion import Block
 from tnqrnn.circuits.unitaries import Unitaries
@@ -25,7 +25,7 @@ def evolve(
         ansatz: at least one gate.
         angles (real array of shape (P,)): of the state's precision.
         state: centre at core 0, before and after.
-        cutoff: see :func:`tnqrnn.backends.truncation.split`.
+        cutoff: see :func:`tnqrnn.backends.mps.truncation.split`.
     """
     for part in parts(ansatz, state.layout):
 

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tnqrnn.backends.blocks import apply_block, gram
+from tnqrnn.backends.statevector.blocks import apply_block, gram
 from tnqrnn.circuits import PauliString
 from tnqrnn.circuits.gates import PAULIS
 from tnqrnn.products import matmul, on_accelerator, tensordot

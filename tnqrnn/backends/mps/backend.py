@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from tnqrnn.backends import mps_readout
 from tnqrnn.backends.base import (
     AbstractBackend,
     State,
@@ -20,16 +19,17 @@ from tnqrnn.backends.base import (
     check_vector,
 )
 from tnqrnn.backends.budget import ON_TRUNCATION, check_budget, within_budget
-from tnqrnn.backends.mps_evolve import evolve
-from tnqrnn.backends.mps_state import Layout, MPSState
-from tnqrnn.backends.mps_sweeps import (
+from tnqrnn.backends.mps import readout
+from tnqrnn.backends.mps.evolve import evolve
+from tnqrnn.backends.mps.state import Layout, MPSState
+from tnqrnn.backends.mps.sweeps import (
     add_weights,
     normalised,
     pass_left,
     truncated_split,
 )
 from tnqrnn.backends.quimb_states import check_quimb, to_cores
-from tnqrnn.backends.statevector import Statevector, StatevectorState
+from tnqrnn.backends.statevector.backend import Statevector, StatevectorState
 from tnqrnn.checks import (
     check_choice,
     check_int,
@@ -206,7 +206,7 @@ class MPS(AbstractBackend):
         state: MPSState,
     ) -> jax.Array:
         strings = parse_observables(observables, self.n_qubits(state))
-        return mps_readout.pauli_expectations(strings, state)
+        return readout.pauli_expectations(strings, state)
 
     @_by_statevector_where_exact
     def norm(self, state: MPSState) -> jax.Array:
@@ -216,17 +216,17 @@ class MPS(AbstractBackend):
     @_by_statevector_where_exact
     def overlap(self, a: MPSState, b: MPSState) -> jax.Array:
         check_same_n_qubits(self.n_qubits(a), self.n_qubits(b))
-        return mps_readout.overlap(a, b)
+        return readout.overlap(a, b)
 
     @_by_statevector_where_exact
     def entropy(self, state: MPSState, cut: int) -> jax.Array:
         cut = check_int("cut", cut, minimum=1, maximum=self.n_qubits(state) - 1)
-        return mps_readout.entropy(state, cut)
+        return readout.entropy(state, cut)
 
     @_by_statevector_where_exact
     def entropies(self, state: MPSState) -> jax.Array:
         self.check_state(state)
-        return mps_readout.entropies(state)
+        return readout.entropies(state)
 
     @_by_statevector_where_exact
     def truncation(self, state: MPSState) -> Truncation:

@@ -1,0 +1,1 @@
+"""Figures, tables and intervals: what is drawn of numbers, whatever they measure."""
