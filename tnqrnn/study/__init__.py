@@ -2,7 +2,7 @@
 
 Study(axes, run) ── execute ──> records/*.json ── dataset ──> xarray.Dataset
 │
-report.html <── write_report <── summary_table, plot_*
+report.html <── write_report <── summary_table, plot_* of tnqrnn.report
 """
 
 from tnqrnn.records import usable_cores

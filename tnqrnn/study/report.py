@@ -1,7 +1,5 @@
-"""A study's report: one HTML file that needs nothing else."""
+"""What a study's directory shows: data, pictures and a report of one HTML file."""
 
-import base64
-import html
 import json
 import os
 import shlex
@@ -13,45 +11,11 @@ from typing import Any
 
 from tnqrnn.records import write_atomic
 from tnqrnn.report.figures import Chart
+from tnqrnn.report.page import page
 from tnqrnn.report.tables import Table
 from tnqrnn.study.dataset import save_dataset
 from tnqrnn.study.points import axis_values
 from tnqrnn.study.study import Study
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-body {{ font: 1rem/1.55 system-ui, sans-serif; color: #222; background: #fff;
-  max-width: 46rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }}
-h1 {{ font-size: 1.6rem; line-height: 1.25; margin: 0 0 .5rem; }}
-h2 {{ font-size: 1.15rem; margin: 2.5rem 0 .5rem; }}
-p, figcaption {{ overflow-wrap: anywhere; }}
-.state {{ color: #555; }}
-.failed {{ color: #a33; }}
-.scroll {{ overflow-x: auto; }}
-table {{ border-collapse: collapse; font-size: .88rem;
-  font-variant-numeric: tabular-nums; }}
-th, td {{ padding: .3rem .9rem .3rem 0; text-align: left; vertical-align: top;
-  border-bottom: 1px solid #e4e4e4; white-space: nowrap; }}
-th {{ border-bottom-color: #888; font-weight: 600; white-space: normal;
-  vertical-align: bottom; }}
-.facts td {{ white-space: normal; overflow-wrap: anywhere; }}
-figure {{ margin: 0; }}
-img {{ width: 100%; max-width: {width}px; height: auto; display: block; }}
-figcaption, .note {{ color: #555; font-size: .9rem; margin: .6rem 0 0; }}
-pre {{ background: #f5f5f5; padding: .7rem .9rem; overflow-x: auto;
-  font-size: .88rem; }}
-</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
 
 
 def write_report(
@@ -81,22 +45,22 @@ def write_report(
         charts: figures in order.
     """
     records = study.records()
-    sections = [
-        f"<h1>{_text(title)}</h1>",
-        f"<p>{_text(summary)}</p>",
-        _state(study, len(records)),
-        "<h2>Results</h2>",
-        _table_html(table, table_caption),
-        *map(_figure_html, charts),
-        "<h2>Repeat it</h2>",
-        f"<pre>{_text(command())}</pre>",
-        "<h2>Configuration</h2>",
-        _facts(_configuration(study)),
-        "<h2>Made by</h2>",
-        _facts(_origins([record["provenance"] for record in records])),
-    ]
-    page = _PAGE.format(title=_text(title), width=620, body="\n".join(sections))
-    write_atomic(Path(path), page.encode())
+    failed = len(study.failures())
+    text = page(
+        title=title,
+        summary=summary,
+        state=f"{len(records)} of {len(study.points())} runs finished",
+        failed=f"{failed} failed" if failed else "",
+        table=table,
+        table_caption=table_caption,
+        charts=charts,
+        command=command(),
+        facts={
+            "Configuration": _configuration(study),
+            "Made by": _origins([record["provenance"] for record in records]),
+        },
+    )
+    write_atomic(Path(path), text.encode())
 
 
 def publish(study: Study, *, charts: Sequence[Chart], **words: Any) -> Path:
@@ -129,49 +93,6 @@ def command() -> str:
     relative = os.path.relpath(script) if os.path.isabs(script) else script
     shortest = script if relative.startswith("..") else relative
     return shlex.join(["python", shortest, *sys.argv[1:]])
-
-
-def _text(value: Any) -> str:
-    return html.escape(str(value))
-
-
-def _state(study: Study, finished: int) -> str:
-    points = len(study.points())
-    failed = len(study.failures())
-    text = f'<p class="state">{finished} of {points} runs finished'
-    if failed:
-        text += f', <span class="failed">{failed} failed</span>'
-    return text + ".</p>"
-
-
-def _table_html(table: Table, caption: str) -> str:
-    head = "".join(f"<th>{_text(cell)}</th>" for cell in table.header)
-    rows = "\n".join(
-        "<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>"
-        for row in table.rows
-    )
-    return (
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>\n'
-        f"<tbody>{rows}</tbody></table></div>\n"
-        f'<p class="note">{_text(caption)}</p>'
-    )
-
-
-def _figure_html(chart: Chart) -> str:
-    image = base64.b64encode(chart.image("svg")).decode()
-    return (
-        f"<h2>{_text(chart.title)}</h2>\n<figure>"
-        f'<img alt="{_text(chart.title)}" src="data:image/svg+xml;base64,{image}">'
-        f"<figcaption>{_text(chart.caption)}</figcaption></figure>"
-    )
-
-
-def _facts(facts: Mapping[str, str]) -> str:
-    rows = "\n".join(
-        f"<tr><th>{_text(name)}</th><td>{_text(value)}</td></tr>"
-        for name, value in facts.items()
-    )
-    return f'<div class="scroll"><table class="facts">{rows}</table></div>'
 
 
 def _configuration(study: Study) -> dict[str, str]:
