@@ -10,7 +10,6 @@ Interrupted and started again, it goes on with the runs that are missing.
 
 import dataclasses
 import functools
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,10 +17,10 @@ from typing import Any, Literal
 
 import jax
 import tyro
-from representations import max_bond, representation_label
+from representations import as_lines, bonds, has_its_bond
 
 import tnqrnn as tq
-from tnqrnn.checks import check_int
+from tnqrnn.checks import check_choice, check_int
 from tnqrnn.diagnostics import gradient_norms, truncation_gap
 from tnqrnn.study import (
     Chart,
@@ -36,11 +35,11 @@ from tnqrnn.study import (
     usable_cores,
 )
 
-MODEL = r"statevector(-checkpoint)?|mps-[1-9]\d*|rnn|lstm|gru"
 RUNS = Path(__file__).parents[1] / "runs"
 CHECKPOINTED = "statevector-checkpoint"
 """Exact states with the gradient mode of an MPS that truncates, to show how much the
 mode's rounding changes."""
+MODELS = ("statevector", CHECKPOINTED, "mps", *tq.cells.KINDS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,12 +63,14 @@ class Arguments:
     """Accuracy on handwritten digits against qubits, representation and seed."""
 
     preset: Literal["tiny", "quick", "full"] = "quick"
-    """Size of the study; the next four replace parts of it."""
+    """Size of the study; the next five replace parts of it."""
     n_qubits: tuple[int, ...] | None = None
     """Numbers of qubits."""
     models: tuple[str, ...] | None = None
-    """statevector, statevector-checkpoint, mps-CHI, rnn, lstm, gru; classical ones are
-    as large as the QRNN."""
+    """statevector, statevector-checkpoint, mps, rnn, gru, lstm; classical ones are as
+    large as the QRNN."""
+    max_bonds: tuple[int, ...] | None = None
+    """Chi of the MPS, one model each."""
     seeds: int | None = None
     """Number of seeds, counted from 0."""
     epochs: int | None = None
@@ -84,21 +85,23 @@ class Arguments:
 
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": dict(
-        n_qubits=(2,), models=("statevector", "mps-2", "lstm"), seeds=2, epochs=1
+        n_qubits=(2,),
+        models=("statevector", "mps", "lstm"),
+        max_bonds=(2,),
+        seeds=2,
+        epochs=1,
     ),
     "quick": dict(
-        n_qubits=(2, 4, 6), models=("statevector", "mps-2"), seeds=2, epochs=10
+        n_qubits=(2, 4, 6),
+        models=("statevector", "mps"),
+        max_bonds=(2,),
+        seeds=2,
+        epochs=10,
     ),
     "full": dict(
         n_qubits=(2, 4, 6, 8),
-        models=(
-            "statevector",
-            "mps-16",
-            "mps-2",
-            "lstm",
-            "gru",
-            CHECKPOINTED,
-        ),
+        models=("statevector", "mps", "lstm", "gru", CHECKPOINTED),
+        max_bonds=(16, 2),
         seeds=5,
         epochs=40,
     ),
@@ -112,10 +115,11 @@ DIMS = {name: ("epoch",) for name in ("train_loss", "valid_loss", "valid_accurac
 
 
 def build(
-    name: str, n_qubits: int, seed: int, task: Any, settings: Settings
+    point: Mapping[str, Any], task: Any, settings: Settings
 ) -> tq.SequenceClassifier:
-    """A model by name; a classical one is as large as the QRNN of n_qubits."""
-    keys = jax.random.split(jax.random.key(seed))
+    """The model of a point; a classical one is as large as the QRNN of n_qubits."""
+    name, n_qubits = point["model"], point["n_qubits"]
+    keys = jax.random.split(jax.random.key(point["seed"]))
     size = task.input_size
     ansatz = tq.hardware_efficient(n_qubits, n_layers=settings.n_layers)
     controller = tq.Controller(hidden=(settings.controller,))
@@ -124,8 +128,8 @@ def build(
     model = tq.SequenceClassifier(cell, task.n_classes, gradient=mode, key=keys[1])
     if name.startswith("statevector"):
         return model
-    if chi := max_bond(name):
-        return model.with_backend(tq.MPS(chi))
+    if name == "mps":
+        return model.with_backend(tq.MPS(point["max_bond"]))
     hidden_size = tq.cells.match_parameters(
         name,
         input_size=size,
@@ -139,7 +143,7 @@ def build(
 def run(point: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
     """Trains and measures one model."""
     task = tq.load_task("digits", by=settings.by)
-    model = build(point["model"], point["n_qubits"], point["seed"], task, settings)
+    model = build(point, task, settings)
     fitted = tq.fit(
         model,
         task,
@@ -191,11 +195,12 @@ COLUMNS = (
 
 def draw(dataset: Any, batch_size: int) -> list[Chart]:
     """The study's figures, from its dataset alone."""
-    models = dataset["model"].values.tolist()
-    classical = [model for model in models if model in tq.cells.KINDS]
-    drawn = [model for model in models if model != CHECKPOINTED]  # equal to mps-16
-    labels = {model: representation_label(model) for model in drawn}
-    groups = Groups("model", labels, references=classical)
+    # The checkpointed one is equal to an MPS that truncates nothing.
+    models = [name for name in dataset["model"].values if name != CHECKPOINTED]
+    dataset = as_lines(dataset.sel(model=models), "model")
+    lines = dataset["line"].values.tolist()
+    classical = [name.upper() for name in models if name in tq.cells.KINDS]
+    groups = Groups("line", {line: line for line in lines}, references=classical)
     by_qubits = functools.partial(
         plot_against_axis, dataset, x="n_qubits", groups=groups, over="seed"
     )
@@ -261,27 +266,34 @@ def draw(dataset: Any, batch_size: int) -> list[Chart]:
     return charts
 
 
+def left_out(point: Mapping[str, Any]) -> bool:
+    """Bonds of what is no MPS."""
+    return not has_its_bond(point, "model")
+
+
 def main(arguments: Arguments) -> int:
     """Runs what is missing, then writes table, figures and report."""
     chosen = replaced(PRESETS[arguments.preset], arguments)
     for model in chosen["models"]:
-        if not re.fullmatch(MODEL, model):
-            raise ValueError(f"models must be of the form {MODEL}, got {model!r}.")
+        check_choice("models", model, MODELS)
     for n_qubits in chosen["n_qubits"]:
         check_int("n_qubits", n_qubits, minimum=1)
     axes = {
         "seed": range(chosen["seeds"]),  # outermost: time left is known after a seed
         "n_qubits": chosen["n_qubits"],
         "model": chosen["models"],
+        "max_bond": bonds(chosen["models"], chosen["max_bonds"]),
     }
     settings = Settings(chosen["epochs"], by=arguments.by)
     directory = arguments.out or RUNS / "accuracy" / arguments.preset
-    study = Study("accuracy", axes, run, settings, directory, dims=DIMS)
+    study = Study("accuracy", axes, run, settings, directory, left_out, dims=DIMS)
     outcome = study.execute(workers=arguments.workers)
     if not study.records():
         return 1
     dataset = study.dataset()
-    table = summary_table(dataset, COLUMNS, by=("model", "n_qubits"), over="seed")
+    table = summary_table(
+        dataset, COLUMNS, by=("model", "max_bond", "n_qubits"), over="seed"
+    )
     caption = "Mean ± half-width of the 95% Student t interval over seeds."
     report = publish(
         study,

@@ -12,7 +12,6 @@ seeds of a point share one compiled program.
 
 import dataclasses
 import functools
-import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,9 +26,10 @@ import tyro
 import xarray as xr
 from jax.flatten_util import ravel_pytree
 from representation_cost_charts import draw
-from representations import max_bond, representation_label
+from representations import as_lines, bonds, has_its_bond, label
 
 import tnqrnn as tq
+from tnqrnn.checks import check_choice
 from tnqrnn.diagnostics import infidelity, relative_error
 from tnqrnn.pricing import median_seconds, refusal
 from tnqrnn.study import (
@@ -41,9 +41,10 @@ from tnqrnn.study import (
     use_one_thread,
 )
 
-BACKEND = r"statevector|mps-[1-9]\d*"
 RUNS = Path(__file__).parents[1] / "runs"
 INPUT_SIZE = 16
+BACKENDS = ("statevector", "mps")
+EXACT = label("statevector", 0)
 STARTS = {"near_identity": 1, "scrambling": 10}
 """Factor on the controller's output layer: how much entanglement a step makes."""
 
@@ -65,11 +66,13 @@ class Arguments:
     """Time, memory and error of a gradient against qubits and representation."""
 
     preset: Literal["tiny", "quick", "full"] = "quick"
-    """Size of the study; the next three replace parts of it."""
+    """Size of the study; the next four replace parts of it."""
     n_qubits: tuple[int, ...] | None = None
     """Numbers of qubits; exact states stop at 16."""
     backends: tuple[str, ...] | None = None
-    """statevector, mps-CHI; an MPS that truncates nothing is left out."""
+    """statevector and mps, to compare."""
+    max_bonds: tuple[int, ...] | None = None
+    """Chi of the MPS; one that truncates nothing is left out."""
     seeds: int | None = None
     """Number of seeds, counted from 0."""
     out: Path | None = None
@@ -77,13 +80,19 @@ class Arguments:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "tiny": dict(n_qubits=(2, 4), backends=("statevector", "mps-2"), seeds=2),
+    "tiny": dict(
+        n_qubits=(2, 4), backends=("statevector", "mps"), max_bonds=(2,), seeds=2
+    ),
     "quick": dict(
-        n_qubits=(4, 8, 10, 14), backends=("statevector", "mps-2", "mps-8"), seeds=3
+        n_qubits=(4, 8, 10, 14),
+        backends=("statevector", "mps"),
+        max_bonds=(2, 8),
+        seeds=3,
     ),
     "full": dict(
         n_qubits=(4, 6, 8, 10, 12, 14, 16, 24, 50),
-        backends=("statevector", "mps-2", "mps-4", "mps-8", "mps-16", "mps-32"),
+        backends=("statevector", "mps"),
+        max_bonds=(2, 4, 8, 16, 32),
         seeds=3,
     ),
 }
@@ -98,13 +107,12 @@ class Programs(NamedTuple):
     other_temp_bytes: dict[str, int]
 
 
-def make_cell(name: str, n_qubits: int, seed: int) -> tq.QRNNCell:
-    """The cell of the benchmark on a backend, with a seed's weights."""
-    chi = max_bond(name)
+def make_cell(max_bond: int, n_qubits: int, seed: int) -> tq.QRNNCell:
+    """The cell of the benchmark on an MPS, or for 0 a statevector, with its weights."""
     return tq.QRNNCell(
         INPUT_SIZE,
         tq.hardware_efficient(n_qubits),
-        backend=tq.Statevector() if chi is None else tq.MPS(chi),
+        backend=tq.MPS(max_bond) if max_bond else tq.Statevector(),
         key=jax.random.key(seed),
     )
 
@@ -129,9 +137,11 @@ def loss(cell: tq.QRNNCell, xs: jax.Array) -> tuple[jax.Array, tq.Rollout]:
     return jnp.mean(jnp.sin(rollout.readouts)), rollout
 
 
-def lower(name: str, n_qubits: int, n_steps: int, batch: int) -> Any:
+def lower(max_bond: int, n_qubits: int, n_steps: int, batch: int) -> Any:
     """The gradient of the loss by the weights, ready to be compiled."""
-    params, static = eqx.partition(make_cell(name, n_qubits, 0), eqx.is_inexact_array)
+    params, static = eqx.partition(
+        make_cell(max_bond, n_qubits, 0), eqx.is_inexact_array
+    )
 
     def gradient(params: Any, xs: jax.Array) -> Any:
         cell_loss = lambda params: loss(eqx.combine(params, static), xs)[0]  # noqa: E731
@@ -141,17 +151,17 @@ def lower(name: str, n_qubits: int, n_steps: int, batch: int) -> Any:
 
 
 @functools.lru_cache(maxsize=1)
-def compile_programs(name: str, n_qubits: int, settings: Settings) -> Programs:
+def compile_programs(max_bond: int, n_qubits: int, settings: Settings) -> Programs:
     """Compiles the gradient, and those of other sizes for their memory alone."""
     start = time.perf_counter()
-    gradient = lower(name, n_qubits, settings.n_steps, settings.batch).compile()
+    gradient = lower(max_bond, n_qubits, settings.n_steps, settings.batch).compile()
     seconds = time.perf_counter() - start
     # Memory is planned before code is made: the cheapest code tells it as well.
     quickly = {"xla_backend_optimization_level": 0}
     others = {
-        size_metric(size): temp_bytes(lower(name, n_qubits, *size).compile(quickly))
+        size_metric(size): temp_bytes(lower(max_bond, n_qubits, *size).compile(quickly))
         for size in settings.other_sizes
-        if name == "statevector" or size[1] > 1  # an MPS needs B times the same
+        if not max_bond or size[1] > 1  # an MPS needs B times the same
     }
     return Programs(gradient, seconds, temp_bytes(gradient), others)
 
@@ -168,9 +178,9 @@ def temp_bytes(program: Any) -> int:
 
 def run(point: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
     """Measures one gradient, and its error where exact states are cheap."""
-    name, n_qubits, seed = point["backend"], point["n_qubits"], point["seed"]
-    programs = compile_programs(name, n_qubits, settings)
-    cell = make_cell(name, n_qubits, seed)
+    max_bond, n_qubits, seed = point["max_bond"], point["n_qubits"], point["seed"]
+    programs = compile_programs(max_bond, n_qubits, settings)
+    cell = make_cell(max_bond, n_qubits, seed)
     params = eqx.filter(cell, eqx.is_inexact_array)
     xs = make_inputs(settings.n_steps, settings.batch, seed)
     wall, cpu = time.perf_counter(), time.process_time()
@@ -227,29 +237,34 @@ def states(cell: tq.QRNNCell, rollout: tq.Rollout) -> np.ndarray:
 
 def left_out(point: Mapping[str, Any]) -> bool:
     """Exact states that take too long, an MPS that truncates nothing, and no room."""
-    chi, n_qubits = max_bond(point["backend"]), point["n_qubits"]
-    if chi is None and n_qubits > Settings.exact_up_to:
+    max_bond, n_qubits = point["max_bond"], point["n_qubits"]
+    if not has_its_bond(point, "backend"):
         return True
-    if chi is not None and chi >= 2 ** (n_qubits // 2):
+    if not max_bond and n_qubits > Settings.exact_up_to:
+        return True
+    if max_bond >= 2 ** (n_qubits // 2):
         return True  # it is held as a vector
-    return is_refused(point["backend"], n_qubits)
+    return is_refused(max_bond, n_qubits)
 
 
 @functools.cache
-def is_refused(name: str, n_qubits: int) -> bool:
+def is_refused(max_bond: int, n_qubits: int) -> bool:
     """Whether the states of a batch cannot be held in memory."""
-    return refusal(make_cell(name, n_qubits, 0), batch_size=Settings.batch) is not None
+    return (
+        refusal(make_cell(max_bond, n_qubits, 0), batch_size=Settings.batch) is not None
+    )
 
 
 def faster_from(dataset: xr.Dataset) -> dict[str, int]:
-    """For each MPS the smallest n at which it was faster than exact states."""
-    seconds = dataset["seconds"].mean("seed")
-    exact = seconds.sel(backend="statevector")
+    """For each MPS, by its label, the smallest n at which it beat exact states."""
+    lines = as_lines(dataset, "backend")
+    seconds = lines["seconds"].mean("seed")
+    exact = seconds.sel(line=EXACT)
     crossings = {}
-    for name in dataset["backend"].values:
-        faster = dataset["n_qubits"].where(seconds.sel(backend=name) < exact, drop=True)
+    for line in lines["line"].values.tolist():
+        faster = lines["n_qubits"].where(seconds.sel(line=line) < exact, drop=True)
         if faster.size:
-            crossings[str(name)] = int(faster.min())
+            crossings[line] = int(faster.min())
     return crossings
 
 
@@ -257,8 +272,8 @@ def describe(dataset: xr.Dataset) -> str:
     """From which of the measured numbers of qubits on an MPS is faster, in words."""
     crossings = faster_from(dataset)
     return "\n".join(
-        f"{representation_label(name)}: faster than exact states from n = {n} on"
-        for name, n in crossings.items()
+        f"{line}: faster than exact states from n = {n} on"
+        for line, n in crossings.items()
     )
 
 
@@ -278,13 +293,10 @@ COLUMNS = (
 def check_backends(backends: Sequence[str]) -> None:
     """Refuses unknown backends and a choice that compares nothing."""
     for backend in backends:
-        if not re.fullmatch(BACKEND, backend):
-            raise ValueError(
-                f"backends must be of the form {BACKEND}, got {backend!r}."
-            )
-    if "statevector" not in backends or len(backends) < 2:
+        check_choice("backends", backend, BACKENDS)
+    if set(backends) != set(BACKENDS):
         raise ValueError(
-            f"backends must name statevector and an MPS to compare, got {backends}."
+            f"backends must name both of {BACKENDS} to compare, got {backends}."
         )
 
 
@@ -296,6 +308,7 @@ def main(arguments: Arguments) -> int:
     axes = {
         "n_qubits": chosen["n_qubits"],
         "backend": chosen["backends"],
+        "max_bond": bonds(chosen["backends"], chosen["max_bonds"]),
         "seed": range(chosen["seeds"]),  # innermost: seeds share their programs
     }
     directory = arguments.out or RUNS / "representation_cost" / arguments.preset
@@ -305,7 +318,9 @@ def main(arguments: Arguments) -> int:
     if outcome.failed:
         return 1
     dataset = study.dataset()
-    table = summary_table(dataset, COLUMNS, by=("backend", "n_qubits"), over="seed")
+    table = summary_table(
+        dataset, COLUMNS, by=("backend", "max_bond", "n_qubits"), over="seed"
+    )
     caption = (
         "Mean ± half-width of the 95% Student t interval over seeds; seconds of a seed "
         f"are the median of {settings.calls} calls or more."

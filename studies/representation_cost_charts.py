@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import xarray as xr
-from representations import representation_label
+from representations import as_lines
 
 from tnqrnn.study import Chart, Groups, plot_against_axis
 
@@ -39,8 +39,8 @@ ERRORS = (
 
 def draw(dataset: xr.Dataset, size: str, starts: Iterable[str]) -> list[Chart]:
     """Time and memory, then the errors from each start; captions say the ``size``."""
-    names = dataset["backend"].values.tolist()
-    groups = Groups("backend", {name: representation_label(name) for name in names})
+    dataset = as_lines(dataset, "backend")
+    groups = Groups("line", {line: line for line in dataset["line"].values.tolist()})
     by_qubits = functools.partial(
         plot_against_axis,
         x="n_qubits",
@@ -66,7 +66,7 @@ def draw(dataset: xr.Dataset, size: str, starts: Iterable[str]) -> list[Chart]:
             scale=2**-20,
         ),
     ]
-    sizes = dataset["readout_error_scrambling"].notnull().any(["backend", "seed"])
+    sizes = dataset["readout_error_scrambling"].notnull().any(["line", "seed"])
     compared = dataset.isel(n_qubits=np.flatnonzero(sizes))
     return charts + [
         by_qubits(

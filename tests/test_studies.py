@@ -18,6 +18,7 @@ from tolerances import EXACT, GRADIENT
 import tnqrnn as tq
 from tnqrnn.tasks.objectives import cross_entropy_sums
 
+AXES = ("backend", "max_bond", "n_qubits")  # of representation_cost.py
 ROOT = Path(__file__).parents[1]
 
 
@@ -42,23 +43,29 @@ def test_accuracy(tmp_path):
     done = run_script(*tiny)
     assert done.returncode == 0, done.stderr
     assert f"Report: {tmp_path / 'report.html'}" in done.stdout
-    rows = re.findall(r"^(statevector|mps-2|lstm) +2 .* 2$", done.stdout, re.MULTILINE)
-    assert rows == ["statevector", "mps-2", "lstm"]
+    pattern = r"^(statevector|mps|lstm) +(\d) +2 .* 2$"
+    rows = re.findall(pattern, done.stdout, re.MULTILINE)
+    assert rows == [("statevector", "0"), ("mps", "2"), ("lstm", "0")]
 
     with xr.open_dataset(tmp_path / "results.nc", engine="h5netcdf") as read:
         dataset = read.load()
     assert dict(dataset.sizes) == {
-        "seed": 2, "n_qubits": 1, "model": 3, "time_step": 8, "epoch": 1
+        "seed": 2, "n_qubits": 1, "model": 3, "max_bond": 2, "time_step": 8, "epoch": 1
     }  # fmt: skip
-    assert dataset["test_accuracy"].notnull().all()
-    assert (dataset["gradient_inputs_before"] > 0).all()
-    quantum = dataset.sel(model=["statevector", "mps-2"])
-    assert (quantum["gradient_angles_after"] > 0).all()
-    exact, mps = (quantum.sel(model=name) for name in ("statevector", "mps-2"))
+    assert dataset["max_bond"].dtype.kind == "i"
+    exact = dataset.sel(model="statevector", max_bond=0)
+    mps, lstm = (
+        dataset.sel(model="mps", max_bond=2),
+        dataset.sel(model="lstm", max_bond=0),
+    )
+    for line in (exact, mps, lstm):
+        assert line["test_accuracy"].notnull().all()
+        assert (line["gradient_inputs_before"] > 0).all()
+    for line in (exact, mps):
+        assert (line["gradient_angles_after"] > 0).all()
     np.testing.assert_allclose(mps["test_loss"], exact["test_loss"], rtol=1e-3)
     assert (mps["infidelity"] == 0).all()
-    lstm = dataset["n_params"].sel(model="lstm")
-    assert (abs(lstm / exact["n_params"] - 1) < 0.1).all()
+    assert (abs(lstm["n_params"] / exact["n_params"] - 1) < 0.1).all()
     names = {path.name for path in (tmp_path / "figures").glob("*.png")}
     assert {"test_accuracy.png", "valid_loss.png", "seconds_per_step.png"} <= names
     page = (tmp_path / "report.html").read_text()
@@ -147,13 +154,22 @@ def test_representation_cost(tmp_path):
     done = run_script(*tiny)
     assert done.returncode == 0, done.stderr
     assert f"Report: {tmp_path / 'report.html'}" in done.stdout
-    found = re.findall(r"^(statevector|mps-2) +(\d) .* 2$", done.stdout, re.MULTILINE)
-    assert found == [("statevector", "2"), ("statevector", "4"), ("mps-2", "4")]
+    pattern = r"^(statevector +0|mps +2) +(\d) .* 2$"
+    found = re.findall(pattern, done.stdout, re.MULTILINE)
+    rows = [(line.split()[0], n) for line, n in found]
+    assert rows == [("statevector", "2"), ("statevector", "4"), ("mps", "4")]
 
     with xr.open_dataset(tmp_path / "results.nc", engine="h5netcdf") as read:
         dataset = read.load()
-    assert dict(dataset.sizes) == {"n_qubits": 2, "backend": 2, "seed": 2}
-    exact, mps = (dataset.sel(n_qubits=4, backend=b) for b in ("statevector", "mps-2"))
+    assert dict(dataset.sizes) == {
+        "n_qubits": 2,
+        "backend": 2,
+        "max_bond": 2,
+        "seed": 2,
+    }
+    largest = dataset.sel(n_qubits=4)
+    exact = largest.sel(backend="statevector", max_bond=0)
+    mps = largest.sel(backend="mps", max_bond=2)
     for one in (exact, mps):
         assert (one["seconds"] > 0).all() and (one["temp_bytes"] > 0).all()
         assert (one["temp_bytes_64_32"] > one["temp_bytes"]).all()
@@ -171,8 +187,8 @@ def test_representation_cost(tmp_path):
     before = times_of_records(tmp_path)
     again = run_script(*tiny)
     assert again.returncode == 0 and times_of_records(tmp_path) == before
-    alone = run_script("representation_cost.py", "--backends", "mps-2")
-    assert "backends must name statevector and an MPS" in alone.stderr
+    alone = run_script("representation_cost.py", "--backends", "mps")
+    assert "backends must name both of" in alone.stderr
 
 
 def test_from_where_on_an_mps_is_faster(monkeypatch):
@@ -180,11 +196,17 @@ def test_from_where_on_an_mps_is_faster(monkeypatch):
     study = importlib.import_module("representation_cost")
     seconds = xr.DataArray(
         [[[1, 1], [2, 2]], [[3, 3], [2, 3]], [[9, 9], [3, 3]], [[np.nan] * 2, [4, 4]]],
-        dims=("n_qubits", "backend", "seed"),
-        coords={"n_qubits": [4, 6, 8, 24], "backend": ["statevector", "mps-2"]},
+        dims=("n_qubits", "line", "seed"),
+        coords={"n_qubits": [4, 6, 8, 24]},
     )
-    dataset = xr.Dataset({"seconds": seconds})
-    assert study.faster_from(dataset) == {"mps-2": 6}
+    exact, mps = seconds.isel(line=0), seconds.isel(line=1)
+    missing = xr.full_like(exact, np.nan)
+    by_bond = [
+        xr.concat(pair, "max_bond") for pair in ((exact, missing), (missing, mps))
+    ]
+    dataset = xr.Dataset({"seconds": xr.concat(by_bond, "backend")})
+    dataset = dataset.assign_coords(backend=["statevector", "mps"], max_bond=[0, 2])
+    assert study.faster_from(dataset) == {"MPS, χ = 2": 6}
     assert study.describe(dataset) == (
         "MPS, χ = 2: faster than exact states from n = 6 on"
     )
@@ -194,13 +216,13 @@ def test_points_that_cannot_be_held_are_left_out(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "studies"))
     study = importlib.import_module("representation_cost")
     left_out = {
-        (name, n): study.left_out({"backend": name, "n_qubits": n, "seed": 0})
-        for name, n in (
-            ("statevector", 16), ("statevector", 24), ("mps-4", 4), ("mps-4", 50),
-            ("mps-1048576", 50),
+        at: study.left_out(dict(zip(AXES, at, strict=True)))
+        for at in (
+            ("statevector", 0, 16), ("statevector", 0, 24), ("statevector", 4, 16),
+            ("mps", 0, 50), ("mps", 4, 4), ("mps", 4, 50), ("mps", 1048576, 50),
         )
     }  # fmt: skip
-    assert list(left_out.values()) == [False, True, True, False, True]
+    assert list(left_out.values()) == [False, True, True, True, True, False, True]
 
 
 @pytest.mark.slow

@@ -82,7 +82,8 @@ def save_dataset(dataset: xr.Dataset, path: str | Path) -> None:
         return
     axes = set(dataset.coords)
     scalars = dataset[[name for name in dataset if axes == set(dataset[name].dims)]]
-    table = scalars.to_dataframe().dropna(how="all")
+    # Points that were left out made whole numbers floats: here they are whole again.
+    table = scalars.to_dataframe().dropna(how="all").convert_dtypes()
     write_atomic(path, table.to_csv(float_format="%.6g").encode())
 
 
