@@ -68,7 +68,7 @@ def light_cone(blocks: QubitSets, support: Sequence[int]) -> tuple[int, ...]:
     level = {}
     for number in reversed(range(len(blocks))):
         qubits = blocks[number]
-        if any(qubit in after for qubit in qubits):
+        if any(qubit in after for qubit in qubits):  # others cancel with their adjoints
             level[number] = 1 + max(after.get(qubit, 0) for qubit in qubits)
             after.update(dict.fromkeys(qubits, level[number]))
     return tuple(sorted(level, key=lambda number: (-level[number], blocks[number])))

@@ -209,6 +209,7 @@ class QRNNCell(AbstractCell):
         return ("infidelity", "readout_bound", "discarded_weight")
 
     def lost(self, truncation: Truncation) -> dict[str, jax.Array]:
+        # Of the last step: 1 - exp(log_fidelity), the bound, and all bonds together.
         last = jax.tree.map(lambda leaf: leaf[:, -1], truncation)
         values = (
             -jnp.expm1(last.log_fidelity),

@@ -119,7 +119,7 @@ class ControllerNetwork(eqx.Module):
         """
         if self.embedding is not None:
             x = _affine(self.embedding, x)
-        h = jnp.concatenate([x, z])
+        h = jnp.concatenate([x, z])  # h_0 = [E x_t; s z_{t-1}; c]
         for i, layer in enumerate(self.layers[:-1]):
             h = _ACTIVATIONS[self.activation](_affine(layer, h))
             if key is not None:

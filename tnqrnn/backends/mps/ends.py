@@ -48,7 +48,13 @@ def built(
 
 
 def on_first(matrices: Matrices, tensor: jax.Array, layout: Layout) -> jax.Array:
-    """Applies gates to the first cores, held as one of shape (chi, d, chi)."""
+    """Applies gates to the first qubits, an end and those of the cores ``tensor``.
+
+    Args:
+        matrices: of the gates, in order.
+        tensor (array of shape (chi, d, chi)): the first cores, held as one.
+        layout: of the chain.
+    """
     _, d, chi = tensor.shape
     rows = tensor[: layout.end].reshape(-1, chi)
     for qubits, unitary in matrices:

@@ -101,7 +101,7 @@ def _sweep_there_and_back(
         )
         truncation = add_weights(truncation, weights, layout.first)
     else:
-        centre, swept = pass_left(centre, swept)
+        centre, swept = pass_left(centre, swept)  # no gate on the way, so no loss
     right_cores = jnp.concatenate([swept, beyond])
     return MPSState(centre, right_cores, truncation, state.n_qubits)
 

@@ -42,7 +42,7 @@ class Layout:
     @property
     def is_dense(self) -> bool:
         """Whether ``max_bond`` suffices for any state, so that a vector is held."""
-        return self.n_cores < 2
+        return self.n_cores < 2  # n - 2h < 2, which is max_bond >= 2**(n // 2)
 
     @property
     def first(self) -> int:

@@ -158,6 +158,7 @@ def _pairs(norms: jax.Array, keep: jax.Array, first: int, bond: int) -> _Pairs:
     # The difference of the squares would lose the bits in which near values differ.
     gap, tiny = (large - small) * (large + small), _tiny(norms)
     pairs = keep[None, :bond] & ~keep[first:, None]
+    # Of equal values, and of two tiny ones, K in (2) stays 0.
     apart = pairs & (large - small > _resolution(norms)) & (gap > tiny**2)
     return _Pairs(gap, apart, pairs & ~apart & (small > tiny), large)
 

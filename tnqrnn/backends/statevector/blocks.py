@@ -74,8 +74,8 @@ def apply_block(
         products = _row_by_row(matrix, parts.reshape(2, *shape))
     else:
         products = _all_at_once(matrix, parts.reshape(2, *shape), runs)
-    (xx, xy), (yx, yy) = products  # by part of the state, then by part of the matrix
-    return jnp.stack([xx - yy, xy + yx]).reshape(parts.shape)
+    (ax, bx), (ay, by) = products  # by part of the state, then by part of the matrix
+    return jnp.stack([ax - by, bx + ay]).reshape(parts.shape)
 
 
 def _row_by_row(matrix: jax.Array, tensor: jax.Array) -> jax.Array:
@@ -151,6 +151,8 @@ def block_cotangent(
     cotangent: jax.Array, parts: jax.Array, qubits: Sequence[int]
 ) -> jax.Array:
     """dL/d(matrix) of :func:`apply_block`, in parts, (2, d, d).
+
+    ``dB = sum_rest lambda psi^dagger``, the sum over the axes that B leaves alone.
 
     Args:
         cotangent (array of shape (2, 2**n)): dL/d(result).

@@ -92,6 +92,7 @@ def _forward(cell: Any, samples: Samples) -> tuple[jax.Array, Carry]:
         read = cell.read(moved)
         if active is None:
             return moved, read
+        # Behind a sample's end psi_t = psi_{t-1} and z_t = z_{t-1}.
         return backend.select(active, moved, state), jnp.where(active, read, z)
 
     def step(carry, moment):
@@ -139,11 +140,12 @@ def _backward(static: Any, residuals: tuple, cotangents: tuple) -> tuple:
     def move_back(now):
         operators, state, dstate, dz, active = now
         pulled = backend.pull_back_expectation(cell.observables, state, dz, dstate)  # 1
-        earlier, dearlier, doperators = backend.undo(ansatz, operators, state, pulled)
-        if active is not None:
+        undone = backend.undo(ansatz, operators, state, pulled)  # 2, 3
+        earlier, dearlier, doperators = undone
+        if active is not None:  # behind the end nothing is undone, lambda passes
             earlier = backend.select(active, earlier, state)
             dearlier = backend.select(active, dearlier, dstate)
-        return earlier, dearlier, doperators  # 2, 3
+        return earlier, dearlier, doperators
 
     def step(carry, inputs):
         state, dstate, dz = carry
@@ -155,11 +157,11 @@ def _backward(static: Any, residuals: tuple, cotangents: tuple) -> tuple:
         )
         now = (operators, state, dstate, dz, moment.active)
         state, dstate, doperators = _for_samples(backend, move_back, now)
-        (dangles,) = to_angles(doperators)
-        if moment.active is not None:
+        (dangles,) = to_angles(doperators)  # 3, d(theta_t)
+        if moment.active is not None:  # behind the end no angles were applied
             dangles = jnp.where(moment.active[:, None], dangles, 0)
         (fed_back,) = to_z(dangles)  # 4
-        if moment.active is not None:
+        if moment.active is not None:  # and dz passes
             fed_back = jnp.where(moment.active[:, None], fed_back, dz)
         return (state, dstate, fed_back), dangles
 
