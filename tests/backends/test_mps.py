@@ -634,3 +634,19 @@ def test_options_are_checked_and_kept():
             tq.MPS(**options)
     with pytest.raises(MemoryError, match="max_bond=1048576: a state of 64 qubits"):
         tq.MPS(2**20).init(64)
+
+
+@pytest.mark.parametrize("mode", ["store", "checkpoint"])
+@pytest.mark.parametrize("outer", [jax.jacfwd, jax.jacrev])
+@pytest.mark.parametrize("inner", [jax.jacfwd, jax.grad])
+def test_a_second_derivative_is_refused_by_name(mode, outer, inner):
+    ansatz = tq.hardware_efficient(5, 1)
+    cell = tq.QRNNCell(1, ansatz, backend=tq.MPS(3), key=jax.random.key(0))
+
+    def loss(xs):
+        return jnp.sum(tq.unroll(cell, xs, gradient=mode).readouts[..., 0])
+
+    xs = jnp.ones((1, 2, 1))
+    assert jnp.isfinite(inner(loss)(xs)).all()
+    with pytest.raises(NotImplementedError, match="first derivatives only"):
+        outer(inner(loss))(xs)

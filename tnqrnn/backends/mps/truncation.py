@@ -84,6 +84,25 @@ def saved(factor: jax.Array) -> jax.Array:
     return jax.lax.complex(real, imag)
 
 
+@jax.custom_jvp
+def _not_twice(factors: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+    """Factors as they are, for the rules of derivatives, which have none themselves.
+
+    (2) at equal values and (6) at vanishing ones are finite by what they leave out, so
+    their own derivatives would be wrong, and those of the SVD in them are NaN.
+    """
+    return factors
+
+
+@_not_twice.defjvp
+def _not_twice_jvp(primals, tangents):
+    raise NotImplementedError(
+        "A matrix product state that truncates has first derivatives only, and a "
+        "second one was asked for. tnqrnn.Statevector, or an MPS whose max_bond is at "
+        "least 2**(n // 2), has all."
+    )
+
+
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
 def split(
     theta: jax.Array, max_bond: int, cutoff: float = 0.0
@@ -172,8 +191,8 @@ def _split_jvp(max_bond, cutoff, primals, tangents):
     """
     (theta,), (dtheta,) = primals, tangents
     value, basis, rows, norms, keep = _split(theta, max_bond, cutoff)
-    isometry, centre, weight = value
-    bond = isometry.shape[1]
+    weight, bond = value[2], value[0].shape[1]
+    basis, rows, norms, isometry, centre = _not_twice((basis, rows, norms, *value[:2]))
     # What is discarded lies behind the bond; a cutoff may discard before it, too.
     first = 0 if cutoff else bond
     drows = matmul(basis.conj().T, dtheta)  # U^dagger dtheta
@@ -273,14 +292,15 @@ def _rows_of_size_one(matrix: jax.Array) -> jax.Array:
 def _lq_jvp(primals, tangents):
     """``(dL, dQ)``; the numbers are those of the module's equations."""
     (matrix,), (dmatrix,) = primals, tangents
-    lower, rows = _lq(matrix)
+    value = _lq(matrix)
+    lower, rows = _not_twice(value)
     dlower = matmul(dmatrix, rows.conj().T)  # (5)
     outside = dmatrix - matmul(dlower, rows)
     drows = matmul(_pseudo_inverse(lower), outside)  # (6)
     if observe := observer.value:
         raised_rank = jnp.linalg.norm(_new_directions(lower, rows, dmatrix))
         observe(jnp.zeros_like(raised_rank), _share(raised_rank, dmatrix))
-    return (lower, rows), (dlower, drows)
+    return value, (dlower, drows)
 
 
 def _new_directions(lower, rows, dmatrix):
