@@ -11,7 +11,7 @@ from small_training import small_task
 from tolerances import EXACT, GRADIENT
 
 import tnqrnn as tq
-from tnqrnn.backends import statevector
+from tnqrnn.backends.statevector import backend as statevector
 from tnqrnn.model.batching import in_groups
 
 BACKENDS = {

@@ -8,7 +8,7 @@ import pytest
 from tolerances import REVERSIBLE_CLOSED
 
 import tnqrnn as tq
-from tnqrnn.backends import statevector
+from tnqrnn.backends.statevector import backend as statevector
 
 B, T = 3, 5
 real = {"complex64": "float32", "complex128": "float64"}

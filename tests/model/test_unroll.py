@@ -16,7 +16,7 @@ from tolerances import (
 )
 
 import tnqrnn as tq
-from tnqrnn.backends import statevector
+from tnqrnn.backends.statevector import backend as statevector
 
 dtypes = pytest.mark.parametrize("dtype", EXACT)
 BACKENDS = {
