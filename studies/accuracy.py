@@ -195,7 +195,7 @@ COLUMNS = (
 
 def draw(dataset: Any, batch_size: int) -> list[Chart]:
     """The study's figures, from its dataset alone."""
-    # The checkpointed one is equal to an MPS that truncates nothing.
+    # The checkpointed one differs from exact states by rounding alone: it hides them.
     models = [name for name in dataset["model"].values if name != CHECKPOINTED]
     dataset = as_lines(dataset.sel(model=models), "model")
     lines = dataset["line"].values.tolist()

@@ -216,6 +216,7 @@ def _from_fields(fields: Any) -> ContractionPlan:
         raise ValueError(f"it must be an object with the fields {', '.join(_FIELDS)}")
     for name, kind in _FIELDS.items():
         value = fields[name]
+        # JSON writes 3.0 as 3; a bool, which is an int to isinstance, is no number.
         if kind is float and type(value) is int:
             value = float(value)
         if type(value) is not kind or (type(value) is float and math.isnan(value)):

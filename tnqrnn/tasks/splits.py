@@ -58,6 +58,7 @@ class Split:
 
     def __post_init__(self) -> None:
         inputs = np.asarray(self.inputs)
+        # Kinds are told by shape and dtype: nobody names them.
         ids = inputs.ndim == 2 and np.issubdtype(inputs.dtype, np.integer)
         axes = ("N", "T") if ids else ("N", "T", "F")
         try:
@@ -76,6 +77,7 @@ class Split:
         if lengths is not None:
             lengths = _lengths(lengths, n_samples, n_steps)
         padding = _padding(lengths, n_samples, n_steps)
+        # Padding may hold anything, NaN too: it is replaced before values are checked.
         inputs = _without(padding, inputs)
         inputs = _ids("inputs", inputs) if ids else _real("inputs", inputs)
         targets = self._checked_targets(padding, n_samples, n_steps)
@@ -95,7 +97,7 @@ class Split:
             "lengths": lengths,
             "objective": objective,
         }
-        for name, value in changed.items():
+        for name, value in changed.items():  # the class is frozen
             object.__setattr__(self, name, value)
 
     def _checked_targets(

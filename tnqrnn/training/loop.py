@@ -143,6 +143,7 @@ def fit(
         if norm is not None:
             check_number(name, norm, minimum=_LEAST_NORM)
     callbacks, loggers = check_callbacks(callbacks), check_loggers(loggers)
+    # All is checked before the directory is made.
     for split in (task.train, task.valid):
         check_fit(model, split)
     if learning_rate is None and not callable(schedule):
@@ -161,6 +162,8 @@ def fit(
     )
     n_warmup = warmup_epochs * run.steps_an_epoch
     run.rates = rates(learning_rate, schedule, n_warmup, epochs * run.steps_an_epoch)
+    # What a checkpoint must agree with. At a constant rate no step depends on the
+    # number of epochs, so such a run may be made longer.
     settings = {
         "epochs": None if schedule == "constant" else epochs,
         "batch_size": batch_size,

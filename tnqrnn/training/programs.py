@@ -114,6 +114,7 @@ def train_steps(
     def step(i: jax.Array, now: tuple) -> tuple:
         params, opt_state, carry, losses, norms, worst = now
         batch = objective.batch(data, steps.parts[i])
+        # By the step's number: a resumed run draws as one that was never stopped.
         key = None if steps.key is None else jax.random.fold_in(steps.key, i)
         value_and_grad = jax.value_and_grad(loss_of, has_aux=True)
         (loss, (last, lost)), grads = value_and_grad(params, batch, carry, key)
@@ -129,8 +130,10 @@ def train_steps(
                 grad=grads,
                 value_fn=lambda params: loss_of(params, batch, carry, key)[0],
             )
+        # The rate is no part of the optimizer, so that an own one keeps the schedule.
         rate = steps.rates[i]
         updates = jax.tree.map(lambda leaf: leaf * rate.astype(leaf.dtype), updates)
+        # Last: Adam steps by about the rate, however short the gradient was clipped.
         if steps.update_limit is not None:
             updates = limited(updates, params, steps.update_limit)
         params = optax.apply_updates(params, updates)

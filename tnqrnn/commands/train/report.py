@@ -72,6 +72,7 @@ def draw_history(
     paths = []
     for metric, names in metrics.items():
         curves = [[run["history"][name] for run in results] for name in names]
+        # Patience may end seeds at different epochs.
         length = max(len(curve) for part in curves for curve in part)
         filled = np.full((len(names), len(seeds), length), np.nan)
         for i, part in enumerate(curves):
