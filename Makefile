@@ -14,11 +14,12 @@ THREADS := --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1
 PYTEST := $(TEST_ENV) XLA_FLAGS="$(THREADS)" $(BIN)/python -m pytest
 SIDE_BY_SIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-# Most of the suite's time is XLA's compiler. These files run programs compiled as users
-# compile them, the others are compiled sooner, by other emitters and hardly optimised.
-AS_USERS := tests/backends/test_conformance.py tests/test_readme.py
-QUICKLY := $(TEST_ENV) JAX_DISABLE_MOST_OPTIMIZATIONS=1 \
-  XLA_FLAGS="--xla_cpu_use_fusion_emitters=false $(THREADS)" $(BIN)/python -m pytest
+# Most of the suite's time is XLA's compiler. Tests marked as_users run programs compiled
+# as users compile them; the others are compiled sooner, by other emitters, hardly
+# optimised and in one piece.
+QUICKLY := $(TEST_ENV) JAX_DISABLE_MOST_OPTIMIZATIONS=1 XLA_FLAGS="$(THREADS) \
+  --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1" \
+  $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help setup peers study test test-long lint format type doctest pytest bench clean
@@ -50,8 +51,8 @@ study: $(READY)  ## accuracy against qubits and backend on real digits (ARGS="--
 test: lint type doctest pytest  ## all that CI runs
 
 pytest: $(READY)
-	$(PYTEST) -n $(WORKERS) --dist worksteal -m "not long" $(AS_USERS)
-	$(QUICKLY) $(SIDE_BY_SIDE) -m "not long" --durations 20 $(AS_USERS:%=--ignore=%) \
+	$(PYTEST) -n $(WORKERS) --dist worksteal -m "as_users and not long" tests
+	$(QUICKLY) $(SIDE_BY_SIDE) -m "not as_users and not long" --durations 20 \
 	  tests/test_studies.py tests  # the longest file first
 
 test-long: $(READY)  ## longer searches of the same properties

@@ -105,7 +105,7 @@ def test_a_batch_is_a_loop(dtype, circuit, seed):
 
 
 @dtypes
-@given(testing.circuits())
+@given(testing.circuits(max_qubits=4))
 def test_jit_is_eager(dtype, circuit):
     ansatz, angles = circuit
     backend = tq.Statevector(dtype)
@@ -119,7 +119,7 @@ def test_jit_is_eager(dtype, circuit):
 
 
 @dtypes
-@given(testing.ansaetze(), st.integers(0, 10**6))
+@given(testing.ansaetze(max_qubits=4), st.integers(0, 10**6))
 def test_a_sequence_cut_in_two_is_the_whole(dtype, ansatz, seed):
     cell = tq.QRNNCell(
         2,

@@ -10,6 +10,7 @@ import pytest
 
 import tnqrnn as tq
 
+pytestmark = pytest.mark.as_users
 ROOT = Path(__file__).parents[1]
 
 
