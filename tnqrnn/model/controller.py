@@ -108,18 +108,18 @@ class ControllerNetwork(eqx.Module):
         self.layers = tuple(layers)
 
     def __call__(
-        self, x: jax.Array, z: jax.Array, *, key: PRNGKeyArray | None = None
+        self, x: jax.Array, others: jax.Array, *, key: PRNGKeyArray | None = None
     ) -> jax.Array:
         """Angles of shape (P,) from x of shape (F,) and what is read beside it.
 
         Args:
             x: the input.
-            z: the readouts fed back, then the context.
+            others: the readouts fed back, then the context.
             key: PRNG key of dropout; ``None`` for none.
         """
         if self.embedding is not None:
             x = _affine(self.embedding, x)
-        h = jnp.concatenate([x, z])  # h_0 = [E x_t; s z_{t-1}; c]
+        h = jnp.concatenate([x, others])  # h_0 = [E x_t; s z_{t-1}; c]
         for i, layer in enumerate(self.layers[:-1]):
             h = _ACTIVATIONS[self.activation](_affine(layer, h))
             if key is not None:

@@ -325,13 +325,15 @@ def _draw_band(
     group: Any,
     log: bool,
 ) -> None:
+    """The mean over runs as a line with its interval, each run a thin line."""
     if not values.notnull().any():
         return
     style = groups.style(group)
     mean, low, high, _ = mean_interval(values, over, log=log)
     at = np.arange(1, values.sizes[dim] + 1)
-    few = style if len(at) <= 12 else style | {"marker": ""}
-    axes.plot(at, mean, lw=1.4, ms=3.5, label=groups.labels[group], **few)
+    # markers as long as they can be told apart
+    line_style = style if len(at) <= 12 else style | {"marker": ""}
+    axes.plot(at, mean, lw=1.4, ms=3.5, label=groups.labels[group], **line_style)
     runs = values.transpose(dim, over)
     axes.plot(at, runs, color=style["color"], lw=0.5, alpha=0.4)
     axes.fill_between(at, low, high, color=style["color"], alpha=0.15, linewidth=0)

@@ -49,7 +49,7 @@ class Steps(NamedTuple):
     """The steps of one epoch: what is known of each before it runs.
 
     Attributes:
-        parts (array of shape (S, ...)): which part of the data each takes.
+        indices (array of shape (S, ...)): which part of the data each takes.
         rates (array of shape (S,)): what the optimiser's updates are multiplied by.
         clip_norm (array of shape ()): the largest global gradient norm that an
             optimiser sees; infinity for no clipping.
@@ -58,7 +58,7 @@ class Steps(NamedTuple):
         key: PRNG key of the epoch's chance; ``None`` for none.
     """
 
-    parts: jax.Array
+    indices: jax.Array
     rates: jax.Array
     clip_norm: jax.Array
     update_limit: jax.Array | None
@@ -113,7 +113,7 @@ def train_steps(
 
     def step(i: jax.Array, now: tuple) -> tuple:
         params, opt_state, carry, losses, norms, worst = now
-        batch = objective.batch(data, steps.parts[i])
+        batch = objective.batch(data, steps.indices[i])
         # By the step's number: a resumed run draws as one that was never stopped.
         key = None if steps.key is None else jax.random.fold_in(steps.key, i)
         value_and_grad = jax.value_and_grad(loss_of, has_aux=True)
@@ -155,7 +155,7 @@ def score_steps(
     model: Model,
     objective: AbstractObjective,
     data: dict[str, jax.Array],
-    index: jax.Array,
+    indices: jax.Array,
     carry: Any,
     start: jax.Array,
     stop: jax.Array,
@@ -166,7 +166,7 @@ def score_steps(
         model: what is scored.
         objective: cuts the data, and says what is summed.
         data: a split's arrays.
-        index (array of shape (S, ...)): which part of the data each batch takes.
+        indices (array of shape (S, ...)): which part of the data each batch takes.
         carry: the model's before the first of these batches, or ``None``.
         start: int32, the first batch.
         stop: int32, the batch after the last.
@@ -181,11 +181,11 @@ def score_steps(
 
     def one(i: jax.Array, now: tuple) -> tuple:
         carry, sums = now
-        carry, new = sums_of(carry, index[i])
+        carry, new = sums_of(carry, indices[i])
         return carry, {name: sums[name].at[i].set(new[name]) for name in sums}
 
-    _, shapes = jax.eval_shape(sums_of, carry, index[0])
-    none = {name: jnp.zeros(len(index), sums.dtype) for name, sums in shapes.items()}
+    _, shapes = jax.eval_shape(sums_of, carry, indices[0])
+    none = {name: jnp.zeros(len(indices), sums.dtype) for name, sums in shapes.items()}
     return jax.lax.fori_loop(start, stop, one, (carry, none))
 
 
@@ -235,11 +235,11 @@ def predict(
     """
     leaves = filter(eqx.is_inexact_array, jax.tree.leaves(model))
     dtype = np.result_type(np.float32, *(leaf.dtype for leaf in leaves))
-    real = jnp.finfo(dtype).dtype
+    real_dtype = jnp.finfo(dtype).dtype
 
     def cast(leaf: jax.Array) -> jax.Array:
         floating = jnp.issubdtype(leaf.dtype, jnp.floating)
-        return leaf.astype(real) if floating else leaf
+        return leaf.astype(real_dtype) if floating else leaf
 
     inputs = jax.tree.map(cast, batch.inputs)
     if run := getattr(model, "run", None):
@@ -249,6 +249,8 @@ def predict(
             carry=carry,
             key=key,
         )
+        # A step is differentiated by its parameters alone, which a carry does not hold;
+        # this says the same to whoever differentiates over several windows.
         carry = jax.lax.stop_gradient(rollout.carry)
         lost = jax.lax.stop_gradient(model.lost(rollout))
         return Prediction(outputs, carry, lost)

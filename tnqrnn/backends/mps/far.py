@@ -27,19 +27,19 @@ from tnqrnn.products import einsum, matmul
 Index = jax.Array | np.ndarray | int
 
 
-class _Geometry(NamedTuple):
+class _Reach(NamedTuple):
     """Where fans act and where the centre was left before: N integers each, or one.
 
     Attributes:
         left, right: the first and last core a fan touches, left < right.
         bit: weight of its left qubit in the left core's index, see :meth:`Layout.bit`.
-        centre: the core that holds the centre when the fan's turn comes.
+        start: the core that holds the centre when the fan's turn comes.
     """
 
     left: Index
     right: Index
     bit: Index
-    centre: Index
+    start: Index
 
 
 def apply_fans(
@@ -56,24 +56,24 @@ def apply_fans(
     layout, dtype = state.layout, str(state.centre.dtype)
     left, right = np.array([fan.span(layout) for fan in fans]).T
     bit = np.array([layout.bit(fan.left) for fan in fans])
-    centre = np.concatenate([[0], right[:-1]])
-    leftward, rightward = np.any(centre > right), np.any(centre < left)
+    start = np.concatenate([[0], right[:-1]])
+    leftward, rightward = np.any(start > right), np.any(start < left)
     # Where fans are is data of one program, so their moves are conditions at run time;
     # a direction that no fan needs is left out of it.
-    lefts, operators = fan_operators(fans, layout, angles, dtype)
+    left_operators, operators = fan_operators(fans, layout, angles, dtype)
 
     @functools.partial(jax.checkpoint, policy=save_factors)
     def step(cores, inputs):
-        where, projectors, others = inputs
+        where, on_left, on_all = inputs
         if leftward:
-            cores = _move_left(cores, where.centre, where.right)
+            cores = _move_left(cores, where.start, where.right)
         if rightward:
-            cores = _move_right(cores, where.centre, where.left)
-        return _apply_fan(cores, where, projectors, others, layout, cutoff)
+            cores = _move_right(cores, where.start, where.left)
+        return _apply_fan(cores, where, on_left, on_all, layout, cutoff)
 
     cores = jnp.concatenate([state.centre[None], state.right_cores])
-    where = _Geometry(*map(jnp.asarray, (left, right, bit, centre)))
-    cores, weights = jax.lax.scan(step, cores, (where, lefts, operators))
+    where = _Reach(*map(jnp.asarray, (left, right, bit, start)))
+    cores, weights = jax.lax.scan(step, cores, (where, left_operators, operators))
     cores = _move_left(cores, int(right[-1]), 0)
     truncation = add_weights(state.truncation, weights, layout.first)
     return MPSState(cores[0], cores[1:], truncation, state.n_qubits)
@@ -81,8 +81,8 @@ def apply_fans(
 
 def _apply_fan(
     cores: jax.Array,
-    where: _Geometry,
-    left: jax.Array,
+    where: _Reach,
+    on_left: jax.Array,
     operators: jax.Array,
     layout: Layout,
     cutoff: float,
@@ -92,7 +92,7 @@ def _apply_fan(
     Args:
         cores: the centre is one of those the fan touches.
         where: scalars here.
-        left (array of shape (r, 2, 2)): operators on the left qubit.
+        on_left (array of shape (r, 2, 2)): operators on the left qubit.
         operators (array of shape (n-h, r, 2, 2)): operators on all qubits from core
             0's on.
         layout: of the state.
@@ -102,7 +102,7 @@ def _apply_fan(
         the cores, and the weights discarded at all bonds, of shape (k-1,).
     """
     on_cores, on_tail = operators[: layout.n_cores], operators[layout.n_cores :]
-    r = len(left)
+    r = len(on_left)
     # One copy of the right core for each term of the sum, and each term's operator on
     # it. Its right bond is that of the state, so only its left bond widens.
     last = jnp.repeat(mirror(cores[where.right])[None], r, axis=0)
@@ -112,7 +112,7 @@ def _apply_fan(
     wide, lower = _widen(cores, on_cores, mirror(last), where.left, where.right)
     # The sum over the terms closes at the left core: sum_r (P_r A_left) lower_r.
     first = jnp.repeat(cores[where.left][None], r, axis=0)
-    first = _apply_operators(left, first, where.bit)
+    first = _apply_operators(on_left, first, where.bit)
     centre = einsum("raxb,rbc->axc", first, lower)
     return _truncate(cores, wide, centre, where.left, where.right, cutoff)
 

@@ -128,14 +128,14 @@ def _split(theta, max_bond, cutoff):
     """The value of :func:`split`, then the whole basis, its rows, norms and mask."""
     basis = _left_basis(theta)
     rows = saved(matmul(basis.conj().T, theta))
-    weights = jnp.sum(rows.real**2 + rows.imag**2, axis=1)
-    norms = jnp.sqrt(weights)
-    keep = jnp.arange(len(weights)) < max_bond
+    squares = jnp.sum(rows.real**2 + rows.imag**2, axis=1)
+    norms = jnp.sqrt(squares)
+    keep = jnp.arange(len(squares)) < max_bond
     if cutoff:
         keep &= norms >= cutoff * norms[0]
     kept = jnp.where(keep[:, None], rows, 0)[:max_bond]
-    discarded = jnp.sum(jnp.where(keep, 0, weights))
-    value = basis[:, :max_bond], kept, discarded / jnp.sum(weights)
+    discarded = jnp.sum(jnp.where(keep, 0, squares))
+    value = basis[:, :max_bond], kept, discarded / jnp.sum(squares)
     return value, basis, rows, norms, keep
 
 
@@ -171,12 +171,12 @@ class _Pairs(NamedTuple):
     large: jax.Array
 
 
-def _pairs(norms: jax.Array, keep: jax.Array, first: int, bond: int) -> _Pairs:
-    """Every value from ``first`` on with every one of the first ``bond``."""
-    small, large = norms[first:, None], norms[None, :bond]
+def _pairs(norms: jax.Array, keep: jax.Array, first: int, n_kept: int) -> _Pairs:
+    """Every value from ``first`` on with every one of the first ``n_kept``."""
+    small, large = norms[first:, None], norms[None, :n_kept]
     # The difference of the squares would lose the bits in which near values differ.
     gap, tiny = (large - small) * (large + small), _tiny(norms)
-    pairs = keep[None, :bond] & ~keep[first:, None]
+    pairs = keep[None, :n_kept] & ~keep[first:, None]
     # Of equal values, and of two tiny ones, K in (2) stays 0.
     apart = pairs & (large - small > _resolution(norms)) & (gap > tiny**2)
     return _Pairs(gap, apart, pairs & ~apart & (small > tiny), large)
@@ -191,23 +191,23 @@ def _split_jvp(max_bond, cutoff, primals, tangents):
     """
     (theta,), (dtheta,) = primals, tangents
     value, basis, rows, norms, keep = _split(theta, max_bond, cutoff)
-    weight, bond = value[2], value[0].shape[1]
+    weight, n_kept = value[2], value[0].shape[1]
     basis, rows, norms, isometry, centre = _not_twice((basis, rows, norms, *value[:2]))
-    # What is discarded lies behind the bond; a cutoff may discard before it, too.
-    first = 0 if cutoff else bond
+    # What is discarded lies behind the first n_kept; a cutoff may discard among them.
+    first = 0 if cutoff else n_kept
     drows = matmul(basis.conj().T, dtheta)  # U^dagger dtheta
-    numerator = matmul(drows[first:], rows[:bond].conj().T)  # (1)
-    numerator += matmul(rows[first:], drows[:bond].conj().T)
-    pairs = _pairs(norms, keep, first, bond)
+    numerator = matmul(drows[first:], rows[:n_kept].conj().T)  # (1)
+    numerator += matmul(rows[first:], drows[:n_kept].conj().T)
+    pairs = _pairs(norms, keep, first, n_kept)
     inverse_gap = inverse_where(pairs.apart, pairs.gap).astype(theta.dtype)
     rotation = numerator * inverse_gap  # (2), K
-    dcentre = jnp.where(keep[:bond, None], drows[:bond], 0)  # (4)
+    dcentre = jnp.where(keep[:n_kept, None], drows[:n_kept], 0)  # (4)
     dcentre += matmul(rotation.conj().T, rows[first:])
     if cutoff:
         # A vector discarded by the cutoff is a column of A whose row of C is 0. dA may
         # not contain it, for A^dagger dA = 0; what (3) has of it goes into that row.
-        dcentre += matmul(rotation[:bond], centre)
-    disometry = matmul(basis[:, bond:], rotation[bond - first :])  # (3)
+        dcentre += matmul(rotation[:n_kept], centre)
+    disometry = matmul(basis[:, n_kept:], rotation[n_kept - first :])  # (3)
     if observe := observer.value:
         dproduct = matmul(disometry, centre) + matmul(isometry, dcentre)
         kept_is_tiny = jnp.any(keep & (norms <= _tiny(norms)))

@@ -55,8 +55,7 @@ def pauli_expectations(
     """<P>/<psi|psi> of each string, real, of shape (M,)."""
     n_tensors = len(state.start) + len(state.blocks)
     if 0 < n_tensors * 2**state.n_qubits <= SMALL:
-        vector = amplitudes(state, run)
-        parts = as_parts(vector)
+        parts = as_parts(amplitudes(state, run))
         return dense_expectations(parts, strings) / jnp.sum(parts**2)
     touched = {qubit for qubits in state.blocks for qubit in qubits}
     idle: list[int] = []
@@ -150,24 +149,24 @@ def _from_densities(
     run: Run,
 ) -> Iterator[Piece]:
     """Strings on few qubits, a family of density matrices at a time."""
-    groups, place = group_supports(state.blocks, _supports(strings, numbers))
+    groups, group_of = group_supports(state.blocks, _supports(strings, numbers))
     for family in families(state.blocks, groups, state.shape == PRODUCT):
         row = {group: k for k, group in enumerate(family.members)}
         # (number of the string, row of its density matrix) of this family's strings
-        members = [
+        rows = [
             (i, row[group])
-            for i, group in zip(numbers, place, strict=True)
+            for i, group in zip(numbers, group_of, strict=True)
             if group in row
         ]
-        relative = tuple(
+        shifted = tuple(
             tuple((qubit - family.anchors[k], axis) for qubit, axis in strings[i])
-            for i, k in members
+            for i, k in rows
         )
-        density = densities(family, state, run)[np.array([k for _, k in members])]
+        density = densities(family, state, run)[np.array([k for _, k in rows])]
         parts = jnp.stack([density.real, density.imag], axis=1)
-        paulis = jnp.asarray(pauli_matrices(family.support, relative), parts.dtype)
+        paulis = jnp.asarray(pauli_matrices(family.support, shifted), parts.dtype)
         # Tr(P rho) is the sum over the entries of conj(P) rho
-        yield [i for i, _ in members], jnp.sum(paulis * parts, axis=(1, 2, 3))
+        yield [i for i, _ in rows], jnp.sum(paulis * parts, axis=(1, 2, 3))
 
 
 def _inserted(
@@ -183,7 +182,7 @@ def _inserted(
     """
     supports = _supports(strings, numbers)
     for family in families(state.blocks, supports, state.shape == PRODUCT):
-        members = [numbers[place] for place in family.members]
+        members = [numbers[k] for k in family.members]
         ket, bra, arrays = _both_sides(state, family.slots, family.blocks)
         axes = [
             {qubit - anchor: axis for qubit, axis in strings[i]}
