@@ -58,7 +58,7 @@ def test_lines_of_ptb_are_stripped_and_ended(folder):
     assert task.vocabulary == tuple("\n <>Nacehkntu")
     assert (task.kind, task.n_tokens, task.name) == ("language", 13, "ptb-char")
     assert task.objective.unit == "character" and task.objective.window == 3
-    assert task.options == {"window": 3, "n_train": None}
+    assert task.options == {"window": 3, "carry": True, "n_train": None}
 
 
 def test_a_play_is_split_by_position(folder):
@@ -76,7 +76,7 @@ def test_a_small_run_has_the_vocabulary_of_the_whole(folder, name):
     np.testing.assert_array_equal(small.train.tokens, full.train.tokens[:5])
     assert small.vocabulary == full.vocabulary
     assert small.n_tokens == full.n_tokens
-    assert small.options == {"window": 3, "n_train": 5}
+    assert small.options == {"window": 3, "carry": True, "n_train": 5}
 
 
 @pytest.mark.parametrize(

@@ -40,15 +40,20 @@ def cycle(n, seed=0):
     return np.where(rng.uniform(size=n) < 0.05, rng.integers(N_TOKENS, size=n), tokens)
 
 
-def make_task(window=7, n=230):
+def make_task(window=7, n=230, **options):
     return tq.Task.from_stream(
-        cycle(n), cycle(60, 1), cycle(61, 2), n_tokens=N_TOKENS, window=window
+        cycle(n),
+        cycle(60, 1),
+        cycle(61, 2),
+        n_tokens=N_TOKENS,
+        window=window,
+        **options,
     )
 
 
-@given(st.integers(2, 90), st.integers(1, 9), st.integers(1, 12))
-def test_every_pair_of_neighbours_counts_once(n, window, batch_size):
-    objective = LanguageModelling(200, window)
+@given(st.integers(2, 90), st.integers(1, 9), st.integers(1, 12), st.booleans())
+def test_every_pair_of_neighbours_counts_once(n, window, batch_size, carry):
+    objective = LanguageModelling(200, window, carry=carry)
     tokens = np.arange(n)
     if n - 1 < max(window, batch_size):
         with pytest.raises(ValueError, match="tokens must be at least"):
@@ -98,6 +103,37 @@ def test_one_row_is_scored_with_all_of_its_context(kind, window):
     assert words["loss"] == scores["loss"]
 
 
+@pytest.mark.parametrize("kind", ["qrnn", "gru"])
+def test_without_a_carry_a_window_knows_its_own_tokens_alone(kind):
+    model, task = make_model(kind), make_task(window=10, carry=False)
+    tokens = task.valid.tokens  # 59 pairs: five windows and one of nine steps
+    parts = [tokens[start : start + 11] for start in range(0, 60, 10)]
+    logs = [jax.nn.log_softmax(model(part[None, :-1]))[0] for part in parts]
+    nats = [
+        -float(log[row, token])
+        for log, part in zip(logs, parts, strict=True)
+        for row, token in enumerate(part[1:])
+    ]
+    scores = tq.evaluate(model, task.valid, batch_size=1)
+    assert len(nats) == 59
+    assert scores["loss"] == pytest.approx(np.mean(nats), rel=1e-10)
+
+
+def test_windows_without_a_carry_are_drawn_in_another_order_every_epoch():
+    split = make_task(carry=False).train
+    objective, steps = split.objective, {}
+    for seed, epoch in ((0, 1), (0, 2), (1, 1)):
+        order = objective.training_steps(split, 4, seed=seed, epoch=epoch)
+        again = objective.training_steps(split, 4, seed=seed, epoch=epoch)
+        np.testing.assert_array_equal(order, again)
+        assert sorted(order) == list(objective.scoring_steps(split, 4))
+        steps[seed, epoch] = tuple(order)
+    assert len(set(steps.values())) == 3
+    carried = make_task().train
+    kept = carried.objective.training_steps(carried, 4, seed=0, epoch=2)
+    np.testing.assert_array_equal(kept, carried.objective.scoring_steps(carried, 4))
+
+
 def test_the_gradient_stops_at_a_window_and_the_state_does_not():
     """The first steps of training, by hand, with plain gradient descent."""
     optax = pytest.importorskip("optax")
@@ -142,12 +178,12 @@ def test_a_language_model_learns_and_is_judged_by_perplexity():
     )
 
 
-@pytest.mark.parametrize("kind", ["qrnn", "gru"])
+@pytest.mark.parametrize(("kind", "carry"), [("qrnn", True), ("gru", False)])
 def test_a_stream_stopped_between_windows_resumes_to_the_same_bits(
-    kind, tmp_path, monkeypatch
+    kind, carry, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(chunks, "SECONDS_A_CHUNK", 0.0)
-    task, model = make_task(), make_model(kind, dropout=0.2)
+    task, model = make_task(carry=carry), make_model(kind, dropout=0.2)
     options = OPTIONS | {"epochs": 2}
 
     def stop(progress):
@@ -203,6 +239,8 @@ def test_what_does_not_fit_together_is_refused_before_training():
     small = tq.LanguageModel(gru, 4, key=jax.random.key(1))
     with pytest.raises(ValueError, match=r"xs must be token ids in \[0, 4\), got"):
         tq.fit(small, task, **OPTIONS)
+    with pytest.raises(ValueError, match="carry must be True or False, got 1"):
+        make_task(carry=1)
     with pytest.raises(ValueError, match="train: tokens must be at least 8, one more"):
         tq.Task.from_stream(cycle(7), cycle(60), cycle(60), window=7)
     with pytest.raises(ValueError, match="valid: tokens must be < n_tokens = 3, got 4"):

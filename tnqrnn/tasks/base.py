@@ -220,6 +220,7 @@ class Task:
         n_tokens: int | None = None,
         window: int = 100,
         unit: str = "character",
+        carry: bool = True,
         name: str = "custom",
         source: str = "",
         vocabulary: tuple[str, ...] | None = None,
@@ -233,6 +234,8 @@ class Task:
             n_tokens: size of the vocabulary; by default one more than the largest id.
             window: W, steps between two truncations of the gradient.
             unit: what a token is, ``"character"`` or ``"word"``.
+            carry: whether a window starts where the one before it ended
+                (:class:`LanguageModelling`).
             name: what messages and records call it.
             source: where the data comes from.
             vocabulary: what each token id stands for.
@@ -249,7 +252,7 @@ class Task:
         if n_tokens is None:
             most = [int(np.max(tokens, initial=0)) for tokens in streams.values()]
             n_tokens = max(2, 1 + max(most))
-        objective = LanguageModelling(n_tokens, window, unit)
+        objective = LanguageModelling(n_tokens, window, unit, carry)
         splits = {}
         for part, tokens in streams.items():
             try:

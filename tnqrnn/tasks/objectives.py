@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tnqrnn.checks import check_choice, check_int, check_shape
+from tnqrnn.checks import check_bool, check_choice, check_int, check_shape
 
 Sums = dict[str, jax.Array]
 """Weighted sums over the targets of a batch, by name; those of two batches add up."""
@@ -57,7 +57,10 @@ class AbstractObjective(abc.ABC):
 
     judge: ClassVar[str]
     higher_is_better: ClassVar[bool]
-    carries: ClassVar[bool] = False
+
+    @property
+    def carries(self) -> bool:
+        return False
 
     @abc.abstractmethod
     def arrange(self, split: Any, batch_size: int) -> dict[str, np.ndarray]:
@@ -195,10 +198,14 @@ class LanguageModelling(AbstractObjective):
 
     The N tokens of a stream give N - 1 pairs of a token and the one after it. They are
     cut into B rows of equal length, and each row into windows of W steps, which follow
-    each other; the carry of a window is the start of the next, its gradient stopped
-    (truncated backpropagation). Steps that fill up a row have weight 0, so that every
-    pair counts once, in training and in evaluation. Each row starts from the cell's own
-    first carry: scores depend on B, and with B = 1 nothing of the context is cut.
+    each other. Steps that fill up a row have weight 0, so that every pair counts once,
+    in training and in evaluation.
+
+    The carry of a window is the start of the next, its gradient stopped (truncated
+    backpropagation). Each row starts from the cell's own first carry: scores depend on
+    B, and with B = 1 nothing of the context is cut. With ``carry=False`` every window
+    starts from there and knows no more than its own tokens, and windows are trained on
+    in an order drawn from seed and epoch.
 
     Scores are ``loss`` in nats per token, ``accuracy``, ``perplexity`` = exp(loss) and,
     where a token is a character, ``bits_per_character`` = loss / ln 2.
@@ -208,19 +215,25 @@ class LanguageModelling(AbstractObjective):
         window: W, steps between two truncations of the gradient.
         unit: what a token is, ``"character"`` or ``"word"``. The best epoch is chosen
             by perplexity, which bits per character order alike.
+        carry: whether a window starts where the one before it ended.
     """
 
     n_tokens: int
     window: int = 100
     unit: str = "character"
+    carry: bool = True
     judge: ClassVar[str] = "perplexity"
     higher_is_better: ClassVar[bool] = False
-    carries: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_int("n_tokens", self.n_tokens, minimum=2)
         check_int("window", self.window, minimum=1)
         check_choice("unit", self.unit, ("character", "word"))
+        check_bool("carry", self.carry)
+
+    @property
+    def carries(self) -> bool:
+        return self.carry
 
     def arrange(self, split: Any, batch_size: int) -> dict[str, np.ndarray]:
         tokens = split.tokens
@@ -245,8 +258,10 @@ class LanguageModelling(AbstractObjective):
     def training_steps(
         self, split: Any, batch_size: int, *, seed: int, epoch: int
     ) -> np.ndarray:
-        # A stream has one order: neither seed nor epoch changes it.
-        return self.scoring_steps(split, batch_size)
+        windows = self.scoring_steps(split, batch_size)
+        if self.carry:  # one order: neither seed nor epoch changes it
+            return windows
+        return np.random.default_rng([seed, epoch]).permutation(windows)
 
     def scoring_steps(self, split: Any, batch_size: int) -> np.ndarray:
         row = -(-(len(split) - 1) // batch_size)

@@ -60,6 +60,7 @@ def character_task(
     texts: Mapping[str, str],
     *,
     window: int,
+    carry: bool,
     n_train: int | None,
     source: str,
 ) -> Task:
@@ -69,6 +70,7 @@ def character_task(
         name: what messages and records call the task.
         texts: ``train``, ``valid`` and ``test``.
         window: W, steps between two truncations of the gradient.
+        carry: whether a window starts where the one before it ended.
         n_train: train on the first so many characters; ``None`` for all. The vocabulary
             is that of the whole training part in either case.
         source: where the text comes from.
@@ -86,8 +88,9 @@ def character_task(
         n_tokens=len(vocabulary),
         window=window,
         unit="character",
+        carry=carry,
         name=name,
         source=source,
         vocabulary=vocabulary,
     )
-    return replace(task, options={"window": window, "n_train": n_train})
+    return replace(task, options={"window": window, "carry": carry, "n_train": n_train})

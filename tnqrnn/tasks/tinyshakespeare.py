@@ -11,6 +11,7 @@ def load_tinyshakespeare_characters(
     *,
     data_dir: str | os.PathLike | None = None,
     window: int = 100,
+    carry: bool = True,
     n_train: int | None = None,
 ) -> Task:
     """The next character of Shakespeare's plays, one stream a split.
@@ -24,6 +25,8 @@ def load_tinyshakespeare_characters(
         data_dir: the first place to look for the folder ``tinyshakespeare``
             (:mod:`tnqrnn.tasks.download` says where else).
         window: W, steps between two truncations of the gradient.
+        carry: whether a window starts where the one before it ended. A QRNN learns
+            better without (docs/sharp_bits, "A state carried through a stream").
         n_train: train on the first so many characters; ``None`` for all. The vocabulary
             is the same.
 
@@ -44,6 +47,7 @@ def load_tinyshakespeare_characters(
         "tinyshakespeare-char",
         texts,
         window=window,
+        carry=carry,
         n_train=n_train,
         source="karpathy2015",
     )
