@@ -103,6 +103,7 @@ def test_classical_cells_read_context_too(kind):
 @pytest.mark.parametrize(
     ("size", "context", "message"),
     [
+        (2, np.full((3, 2), np.nan), "context must be finite, got 6 NaN"),
         (2, None, r"context must be of shape \(3, 2\) .* got None"),
         (2, np.zeros((3, 1)), r"context must be of shape \(3, 2\) .* got \(3, 1\)"),
         (2, np.zeros(2), r"context must be of shape \(3, 2\) .* got \(2,\)"),

@@ -52,9 +52,28 @@ def test_callbacks_see_every_chunk_and_every_epoch(monkeypatch):
     np.testing.assert_array_equal(ends[-1].model.weight, result.last.weight)
 
 
-def test_a_callback_can_end_the_run():
-    result = fit(linear(), small_task(), callbacks=[lambda p: p.epoch == 2], **OPTIONS)
-    assert len(result.history["train_loss"]) == 2
+def test_a_callback_ends_the_run_at_an_epochs_end():
+    low = lambda p: p.epoch == 2 and p.scores.get("loss", np.inf) < np.inf  # noqa: E731
+    result = fit(linear(), small_task(), callbacks=[low], **OPTIONS)
+    assert len(result.history["train_loss"]) == 2 and result.best_epoch > 0
+
+
+@pytest.mark.parametrize("step", [2, 4, 6])
+def test_a_callback_ends_the_run_at_once_and_it_can_go_on(step, tmp_path, monkeypatch):
+    monkeypatch.setattr(chunks, "SECONDS_A_CHUNK", 0.0)
+    seen = []
+
+    def stop(progress):
+        seen.append(progress.step)
+        return progress.step == step and not progress.scores
+
+    options = OPTIONS | {"directory": tmp_path}
+    broken_off = fit(linear(), small_task(), callbacks=[stop], **options)
+    assert max(seen) == step
+    assert len(broken_off.history.get("train_loss", [])) == step // 4
+    resumed = fit(linear(), small_task(), **options)
+    straight = fit(linear(), small_task(), **OPTIONS)
+    np.testing.assert_array_equal(resumed.last.weight, straight.last.weight)
 
 
 @pytest.mark.parametrize("answer", [1, "stop", np.bool_(True), 0.0])
@@ -78,7 +97,7 @@ def test_a_logger_is_told_settings_steps_and_epochs():
 def test_a_logger_that_raises_is_named_and_nothing_is_lost(method, tmp_path):
     logger, other = Recorder(), Recorder(method)
     message = rf"loggers\[1\] must not raise, got AssertionError.* from its {method}"
-    with pytest.raises(LoggerError, match=message):
+    with pytest.raises(LoggerError, match=message) as caught:
         fit(
             linear(),
             small_task(),
@@ -87,6 +106,8 @@ def test_a_logger_that_raises_is_named_and_nothing_is_lost(method, tmp_path):
             **OPTIONS,
         )
     assert logger.finished == 1
+    trained = len(caught.value.result.history.get("train_loss", []))
+    assert trained == {"start": 0, "log": 1, "finish": 3}[method]
     resumed = fit(linear(), small_task(), directory=tmp_path, **OPTIONS)
     straight = fit(linear(), small_task(), **OPTIONS)
     np.testing.assert_array_equal(resumed.last.weight, straight.last.weight)

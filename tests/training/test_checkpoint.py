@@ -19,7 +19,7 @@ from tnqrnn.model.cells import GRU
 from tnqrnn.records import RecordError
 from tnqrnn.tasks import Task, load_task
 from tnqrnn.tasks.objectives import shuffled_rows
-from tnqrnn.training import NonFiniteError, checkpoint, chunks, fit
+from tnqrnn.training import NonFiniteError, checkpoint, chunks, fit, run
 
 _OPTIONS = {
     "epochs": 6,
@@ -323,6 +323,31 @@ def test_ctrl_c_without_a_directory_keeps_the_best_model():
     assert len(result.history["train_loss"]) >= 3
     best = result.history["valid_accuracy"][result.best_epoch - 1]
     assert tq.evaluate(result.model, small_task().valid)["accuracy"] == best
+
+
+def test_ctrl_c_before_the_first_step_says_what_is_kept(tmp_path, monkeypatch):
+    """Pressed while the run is prepared: nothing breaks into XLA's compiler."""
+    trained = run.Run.check_outputs
+
+    def press(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        trained(self)
+
+    monkeypatch.setattr(run.Run, "check_outputs", press)
+    with pytest.raises(tq.TrainingInterrupted, match="stopped after step 0 of 24"):
+        _fit(tmp_path)
+    monkeypatch.undo()
+    _assert_same_run(_fit(), _fit(tmp_path))
+
+
+def test_outputs_that_do_not_fit_leave_no_directory(tmp_path):
+    labels = np.arange(24) % 4
+    part = (np.zeros((24, 2, 3), np.float32), labels)
+    task = tq.Task.from_arrays(part, part, part)
+    folder = tmp_path / "run"
+    with pytest.raises(ValueError, match="at least 4 logits"):
+        tq.fit(linear(3), task, batch_size=8, progress=False, directory=folder)
+    assert not folder.exists()
 
 
 def test_two_trainers_do_not_share_a_folder(tmp_path):

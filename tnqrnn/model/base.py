@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from tnqrnn.backends import AbstractBackend, Truncation
+from tnqrnn.checks import check_finite
 
 Carry = Any
 Module = TypeVar("Module", bound=eqx.Module)
@@ -113,7 +114,7 @@ class AbstractCell(eqx.Module):
             lead: ``(B,)`` of a batch, else ``()``.
 
         Raises:
-            ValueError: another shape, or one too many or too few.
+            ValueError: another shape, one too many or too few, or NaN or infinity.
         """
         size = getattr(self, "context_size", 0)
         wanted = (*lead, size) if size else None
@@ -124,6 +125,8 @@ class AbstractCell(eqx.Module):
                 f"context must be {rule} for a cell of context_size={size}, "
                 f"got {'None' if shape is None else shape}."
             )
+        if context is not None:
+            check_finite("context", context)
 
     @abc.abstractmethod
     def features(self, z: jax.Array) -> jax.Array:

@@ -178,7 +178,8 @@ def _check_backend(
     if backend is None and there is not None and there.name not in BACKENDS:
         raise ValueError(
             f"backend must be given to load {str(path)!r}, whose model ran on "
-            f"{there.name!r}, a backend that is not registered, got None."
+            f"{there.name!r}, a backend that was not registered under that name, got "
+            "None."
         )
 
 

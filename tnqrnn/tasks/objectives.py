@@ -238,11 +238,10 @@ class LanguageModelling(AbstractObjective):
     def arrange(self, split: Any, batch_size: int) -> dict[str, np.ndarray]:
         tokens = split.tokens
         n_pairs = len(tokens) - 1
-        if n_pairs < max(self.window, batch_size):
+        if n_pairs < self.window:
             raise ValueError(
-                f"tokens must be at least {max(self.window, batch_size) + 1}, one more "
-                f"than the larger of window={self.window} and batch_size={batch_size}, "
-                f"got a stream of {len(tokens)}."
+                f"tokens must be at least {self.window + 1}, one more than "
+                f"window={self.window}, got a stream of {len(tokens)}."
             )
         row = -(-n_pairs // batch_size)
         steps = -(-row // self.window) * self.window

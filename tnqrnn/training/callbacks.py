@@ -19,8 +19,8 @@ class Progress:
         epochs: how many there will be.
         step: finished steps over the whole run.
         steps: how many there will be.
-        loss: of the last step, before its update.
-        gradient_norm: of the last step, before clipping.
+        loss: of the last step, before its update; at an epoch's end its mean.
+        gradient_norm: of the last step, before clipping; at an epoch's end the mean.
         scores: on the validation split, at the end of an epoch; else empty.
         model: as it is now.
     """
@@ -36,7 +36,7 @@ class Progress:
 
 
 Callback = Callable[[Progress], bool | None]
-"""Looks at the run; ``True`` ends it after this look, as if it were complete."""
+"""Looks at the run; ``True`` ends it at once. An epoch it breaks off is not scored."""
 
 
 @runtime_checkable
@@ -111,4 +111,12 @@ def wants_to_stop(callbacks: Sequence[Callback], progress: Progress) -> bool:
 
 
 class LoggerError(ValueError, RuntimeError):
-    """A logger raised; the message says which, where, and what is kept."""
+    """A logger raised; the message says which, where, and what is kept.
+
+    Attributes:
+        result: the run so far as a :class:`tnqrnn.training.FitResult`.
+    """
+
+    def __init__(self, message: str, result: Any) -> None:
+        super().__init__(message)
+        self.result = result

@@ -48,14 +48,14 @@ class Pace:
 def in_chunks(
     run: Callable[[jax.Array, jax.Array], Any],
     n_steps: int,
-    between: Callable[[], None],
+    between: Callable[[], bool | None],
 ) -> Any:
-    """What ``run(start, stop)`` returns for the last chunk of all steps.
+    """What ``run(start, stop)`` returns for the last chunk.
 
     Args:
         run: takes a chunk and returns a pytree of arrays.
         n_steps: S.
-        between: called after every chunk; may raise.
+        between: called after every chunk; ``True`` leaves out the rest. May raise.
     """
     pace, done, result = Pace(), 0, None
     while done < n_steps:
@@ -64,7 +64,8 @@ def in_chunks(
         result = jax.block_until_ready(run(start, stop))
         pace.took(int(stop) - done, time.perf_counter() - begun)
         done = int(stop)
-        between()
+        if between():
+            break
     return result
 
 

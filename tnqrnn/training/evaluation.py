@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tnqrnn.checks import check_instance, check_int
+from tnqrnn.checks import check_int
 from tnqrnn.tasks import (
     AbstractObjective,
     Classify,
@@ -60,8 +60,11 @@ def check_split(split: Any) -> None:
     Raises:
         ValueError: it is none, a whole task, say.
     """
-    if not isinstance(split, Stream):
-        check_instance("split", split, Split)
+    if not isinstance(split, Split | Stream):
+        raise ValueError(
+            "split must be one of a task's splits, task.test, say, got a "
+            f"{type(split).__name__}."
+        )
 
 
 def check_fit(model: Any, split: Split | Stream) -> None:

@@ -16,6 +16,7 @@ from tnqrnn.training.callbacks import (
     check_loggers,
 )
 from tnqrnn.training.checkpoint import CheckpointFolder
+from tnqrnn.training.chunks import deferred_interrupts
 from tnqrnn.training.evaluation import check_fit
 from tnqrnn.training.identity import array_digest, identity
 from tnqrnn.training.programs import (
@@ -99,7 +100,8 @@ def fit(
         patience: stop after this many epochs without a better validation score;
             ``None`` for never.
         callbacks: functions of one :class:`tnqrnn.training.Progress`, called about once
-            a second and after every epoch; one that returns ``True`` ends the run.
+            a second and after every epoch; one that returns ``True`` ends the run at
+            once, and an epoch that it breaks off is not scored.
         loggers: objects with the methods ``start``, ``log`` and ``finish``, see
             :class:`tnqrnn.training.Logger`.
 
@@ -113,7 +115,8 @@ def fit(
         NonFiniteError: NaN or infinity in a loss or gradient. The checkpoints are from
             before it.
         TruncationError: a backend with ``on_truncation="raise"`` lost too much.
-        LoggerError: a logger raised; what was trained is in the checkpoints.
+        LoggerError: a logger raised; what was trained is in the checkpoints, and in the
+            error's ``result``.
         TrainingInterrupted: a KeyboardInterrupt: Ctrl-C, which acts between two chunks
             of steps of about a second; one step and compilation are not interrupted.
             Its ``result`` is the run so far.
@@ -143,42 +146,46 @@ def fit(
         if norm is not None:
             check_number(name, norm, minimum=_LEAST_NORM)
     callbacks, loggers = check_callbacks(callbacks), check_loggers(loggers)
-    # All is checked before the directory is made.
     for split in (task.train, task.valid):
         check_fit(model, split)
     if learning_rate is None and not callable(schedule):
         learning_rate = 1.0 if own else LEARNING_RATE
     if schedule is None:
         schedule = "constant" if own else "cosine"
-    run = Run(
-        model,
-        task,
-        with_extra_arguments(optimizer if own else adam()),
-        batch_size=batch_size,
-        epochs=epochs,
-        seed=seed,
-        clip_norm=clip_norm,
-        update_limit=limit,
-    )
-    n_warmup = warmup_epochs * run.steps_an_epoch
-    run.rates = rates(learning_rate, schedule, n_warmup, epochs * run.steps_an_epoch)
-    # What a checkpoint must agree with. At a constant rate no step depends on the
-    # number of epochs, so such a run may be made longer.
-    settings = {
-        "epochs": None if schedule == "constant" else epochs,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "schedule": schedule if not callable(schedule) else array_digest([run.rates]),
-        "warmup_epochs": warmup_epochs,
-        "clip_norm": clip_norm,
-        "update_limit": limit,
-        "optimizer": behaviour(optimizer, run.params) if own else "adam",
-        "seed": seed,
-    }
-    settings = identity(run.state.running.model, run.opt_state, task, settings)
-    if directory is not None:
-        run.folder = CheckpointFolder(directory, settings, task.objective)
-    with run.watched(progress, callbacks, loggers, settings):
-        run.load(resume, directory, epochs)
-        run.train(patience)
+    with deferred_interrupts() as interrupts:
+        run = Run(
+            model,
+            task,
+            with_extra_arguments(optimizer if own else adam()),
+            batch_size=batch_size,
+            epochs=epochs,
+            seed=seed,
+            clip_norm=clip_norm,
+            update_limit=limit,
+        )
+        n_warmup, n_steps = (n * run.steps_an_epoch for n in (warmup_epochs, epochs))
+        run.rates = rates(learning_rate, schedule, n_warmup, n_steps)
+        if callable(schedule):
+            schedule = array_digest([run.rates])
+        # What a checkpoint must agree with. At a constant rate no step depends on the
+        # number of epochs, so such a run may be made longer.
+        settings = {
+            "epochs": None if schedule == "constant" else epochs,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "schedule": schedule,
+            "warmup_epochs": warmup_epochs,
+            "clip_norm": clip_norm,
+            "update_limit": limit,
+            "optimizer": behaviour(optimizer, run.params) if own else "adam",
+            "seed": seed,
+        }
+        settings = identity(run.state.running.model, run.opt_state, task, settings)
+        # All is checked before the directory is made.
+        run.check_outputs()
+        if directory is not None:
+            run.folder = CheckpointFolder(directory, settings, task.objective)
+        with run.watched(progress, callbacks, loggers, settings, interrupts):
+            run.load(resume, directory, epochs)
+            run.train(patience)
     return run.result()

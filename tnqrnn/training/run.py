@@ -24,7 +24,7 @@ from tnqrnn.training.callbacks import (
     wants_to_stop,
 )
 from tnqrnn.training.checkpoint import Checkpoint, CheckpointFolder
-from tnqrnn.training.chunks import compiled, deferred_interrupts, in_chunks
+from tnqrnn.training.chunks import Interrupts, compiled, in_chunks
 from tnqrnn.training.evaluation import Scoring, first_carry
 from tnqrnn.training.history import (
     History,
@@ -38,6 +38,7 @@ from tnqrnn.training.programs import (
     Model,
     Running,
     Steps,
+    batch_sums,
     promotion_as_usual,
     train_steps,
 )
@@ -127,6 +128,20 @@ class Run:
         self.state = Checkpoint(running, 0, 0, 0.0, {})
         self.best = model
 
+    def check_outputs(self) -> None:
+        """Refuses a model whose outputs do not fit the targets.
+
+        The model is traced on a batch of each split; nothing is computed.
+        """
+        for split in (self.task.train, self.task.valid):
+            batch_size = min(self.batch_size, len(split))
+            data = self.objective.arrange(split, batch_size)
+            step = self.objective.scoring_steps(split, batch_size)[0]
+            carry = first_carry(self.best, self.objective, batch_size)
+            eqx.filter_eval_shape(
+                batch_sums, self.best, self.objective, data, step, carry
+            )
+
     def load(self, resume: bool, directory: Any, epochs: int) -> None:
         """Takes up the checkpoints in the folder, if there are any and they shall be.
 
@@ -152,17 +167,18 @@ class Run:
         callbacks: Sequence[Callback],
         loggers: Sequence[Logger],
         settings: Mapping[str, Any],
+        interrupts: Interrupts,
     ) -> Iterator[None]:
         """Bar, callbacks and loggers; Ctrl-C becomes :class:`TrainingInterrupted`."""
         self.callbacks, self.loggers = callbacks, loggers
+        self.interrupts = interrupts
         self.bar = tqdm(desc=self.task.name, unit="step", disable=not progress)
         started: list[Logger] = []
         try:
-            with deferred_interrupts() as self.interrupts:
-                for logger in loggers:
-                    self._told(logger, "start", settings)
-                    started.append(logger)
-                yield
+            for logger in loggers:
+                self._told(logger, "start", settings)
+                started.append(logger)
+            yield
         except KeyboardInterrupt:
             raise TrainingInterrupted(self._goodbye(), self.result()) from None
         finally:
@@ -179,17 +195,20 @@ class Run:
 
     def train(self, patience: int | None) -> None:
         """All steps that are left, epoch by epoch."""
+        self.interrupts.check()
         if self._finished(patience):
             return
         total = self.epochs * self.steps_an_epoch
         self.bar.reset(total)
         self.bar.update(self._steps_done())
         self._compile()
-        while not self._finished(patience):
+        stop = False
+        while not (stop or self._finished(patience)):
             stop = self._rest_of_epoch()
-            self._validate()
-            if stop:
-                return
+            if self.state.step == self.steps_an_epoch:
+                stop = self._validate() or stop
+        if self.state.step:  # a callback broke an epoch off
+            self._save()
 
     def result(self) -> FitResult:
         """The run so far."""
@@ -240,21 +259,26 @@ class Run:
             )
             return after
 
-        def between() -> None:
+        def between() -> bool:
             nonlocal written, stopped
             self._show({})
             if time.monotonic() - written >= _SECONDS_A_CHECKPOINT:
                 self._save()
                 written = time.monotonic()
-            stopped = self._look({}) or stopped
+            stopped = self._look({})
             self.interrupts.check()
+            return stopped
 
         if first < self.steps_an_epoch:
             in_chunks(run, self.steps_an_epoch - first, between)
         return stopped
 
-    def _validate(self) -> None:
-        """Scores the epoch that ended, keeps it, and begins the next."""
+    def _validate(self) -> bool:
+        """Scores the epoch that ended, keeps it, and begins the next.
+
+        Returns:
+            whether a callback ended the run.
+        """
         running = self.state.running
         scores = self.scoring.scores(running.model, self.interrupts.check)
         epoch = self.state.epoch + 1
@@ -269,7 +293,7 @@ class Run:
             self.best = running.model
         self._save()
         self._show(scores)
-        self._look(scores)
+        return self._look(scores)
 
     def _blank(self, model: Model) -> tuple:
         """Loss, gradient norm and what was lost, before an epoch's first step."""
@@ -368,7 +392,8 @@ class Run:
             i = self.loggers.index(logger)
             raise LoggerError(
                 f"loggers[{i}] must not raise, got {error!r} from its {method} after "
-                f"step {self._steps_done()}. {self._kept()}"
+                f"step {self._steps_done()}. {self._kept()}",
+                self.result(),
             ) from error
 
     def _goodbye(self) -> str:

@@ -91,12 +91,11 @@ def train(
         _check_folder(folder, one)
     try:
         results = [_run(one, data, folder, progress) for folder, one in runs.items()]
-    except KeyboardInterrupt:
-        print(
-            f"tnqrnn: stopped. What was trained is kept in {directory}; the same "
-            "command goes on from there.",
-            file=sys.stderr,
-        )
+    except KeyboardInterrupt as stopped:
+        said = f"stopped. {stopped}".strip()
+        if directory.exists():
+            said += f" The same command goes on from {directory}."
+        print(f"tnqrnn: {said}", file=sys.stderr)
         return 130
     # Loaded for this alone: they bring matplotlib and xarray.
     from tnqrnn.commands.train.report import draw_history, scores_table
@@ -207,7 +206,7 @@ def _run(run: specs.Run, task: Task, folder: Path, progress: bool) -> dict[str, 
     }
     save(fitted.model, folder / MODEL)
     write_json(folder / SCORES, result)  # last: with it the run is finished
-    return result
+    return read_json(folder / SCORES)  # what a later call shows, in the same order
 
 
 def _check_folder(folder: Path, run: specs.Run | None) -> None:
@@ -227,7 +226,8 @@ def _check_folder(folder: Path, run: specs.Run | None) -> None:
         if values[0] != values[1]:
             raise ValueError(
                 f"directory must be of this run or new, got {folder}, whose run has "
-                f"{path} = {values[0]}, where {values[1]} is asked for."
+                f"{path} = {values[0]}, where {values[1]} is asked for; "
+                "--directory names another."
             )
 
 

@@ -93,7 +93,12 @@ def options() -> dict[str, Option]:
             inspect.signature(load).parameters[name].default for load in loaders
         }
         default = defaults.pop() if len(defaults) == 1 else MISSING
-        text = f"of {', '.join(owners)}: {_said(loaders[-1])[name]}"
+        tasks_of: dict[str, list[str]] = {}
+        for owner, load in zip(owners, loaders, strict=True):
+            tasks_of.setdefault(_said(load)[name], []).append(owner)
+        text = "; ".join(
+            f"of {', '.join(tasks)}: {said}" for said, tasks in tasks_of.items()
+        )
         listed[_OTHER_NAMES.get(path, name)] = Option(path, "task", default, text)
     return listed
 

@@ -95,5 +95,8 @@ def draw_history(
             caption="",
             labels=("epoch", words),
         )
+        if len(seeds) > 1:  # a picture alone has no caption that says so
+            axes = chart.figure.axes[0]
+            axes.set_title("thin: seeds; band: 95% interval of their mean")
         paths.append(chart.save(directory))
     return paths
