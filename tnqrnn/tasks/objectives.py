@@ -238,11 +238,6 @@ class LanguageModelling(AbstractObjective):
     def arrange(self, split: Any, batch_size: int) -> dict[str, np.ndarray]:
         tokens = split.tokens
         n_pairs = len(tokens) - 1
-        if n_pairs < self.window:
-            raise ValueError(
-                f"tokens must be at least {self.window + 1}, one more than "
-                f"window={self.window}, got a stream of {len(tokens)}."
-            )
         row = -(-n_pairs // batch_size)
         steps = -(-row // self.window) * self.window
         index = np.arange(batch_size)[:, None] * row + np.arange(steps)[None, :]

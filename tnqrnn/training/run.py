@@ -45,6 +45,8 @@ from tnqrnn.training.programs import (
 
 _SECONDS_A_CHECKPOINT = 5.0
 
+_traced_once = eqx.filter_jit(batch_sums)  # for each structure of model and data
+
 
 @dataclass(frozen=True)
 class FitResult:
@@ -139,7 +141,7 @@ class Run:
             step = self.objective.scoring_steps(split, batch_size)[0]
             carry = first_carry(self.best, self.objective, batch_size)
             eqx.filter_eval_shape(
-                batch_sums, self.best, self.objective, data, step, carry
+                _traced_once, self.best, self.objective, data, step, carry
             )
 
     def load(self, resume: bool, directory: Any, epochs: int) -> None:
