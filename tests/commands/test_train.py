@@ -189,7 +189,11 @@ def test_after_ctrl_c_the_same_command_goes_on(tmp_path, capsys, monkeypatch):
         patch.setattr(train_command, "fit", stopped)
         assert main(words) == 130
     said = capsys.readouterr().err
-    assert said.count("\n") == 1 and f"kept in {folder}; the same command" in said
+    assert (
+        said.count("\n") == 1
+        and f"{folder / 'last.ckpt'} holds" in said
+        and "goes on from there" in said
+    )
     assert {"run.json", "last.ckpt"} <= files(folder)
     assert "model.npz" not in files(folder)
     assert main(words) == 0

@@ -92,9 +92,7 @@ def train(
     try:
         results = [_run(one, data, folder, progress) for folder, one in runs.items()]
     except KeyboardInterrupt as stopped:
-        said = f"stopped. {stopped}".strip()
-        if directory.exists():
-            said += f" The same command goes on from {directory}."
+        said = str(stopped) or "Stopped. The same call goes on from what is written."
         print(f"tnqrnn: {said}", file=sys.stderr)
         return 130
     # Loaded for this alone: they bring matplotlib and xarray.
