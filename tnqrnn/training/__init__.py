@@ -5,7 +5,7 @@ from tnqrnn.training.evaluation import evaluate
 from tnqrnn.training.history import NonFiniteError
 from tnqrnn.training.loggers import TensorBoardLogger, WandbLogger
 from tnqrnn.training.loop import fit
-from tnqrnn.training.run import FitResult, TrainingInterrupted
+from tnqrnn.training.result import FitResult, TrainingInterrupted
 
 __all__ = [
     "FitResult",

@@ -22,7 +22,8 @@ from tnqrnn.training.identity import array_digest, identity
 from tnqrnn.training.programs import (
     Model,
 )
-from tnqrnn.training.run import FitResult, Run
+from tnqrnn.training.result import FitResult
+from tnqrnn.training.run import Run
 from tnqrnn.training.schedules import (
     LEARNING_RATE,
     Schedule,
