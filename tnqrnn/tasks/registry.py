@@ -10,15 +10,19 @@ from tnqrnn.tasks.base import Task
 from tnqrnn.tasks.copying import load_copying
 from tnqrnn.tasks.digits import load_digits
 from tnqrnn.tasks.mnist import load_mnist, load_permuted_mnist
-from tnqrnn.tasks.ptb import load_ptb_characters
+from tnqrnn.tasks.ptb import load_ptb_characters, load_ptb_words
+from tnqrnn.tasks.sentiment import load_mr, load_sst2
 from tnqrnn.tasks.tinyshakespeare import load_tinyshakespeare_characters
 
 LOADERS: dict[str, Callable[..., Task]] = {
     "copying": load_copying,
     "digits": load_digits,
     "mnist": load_mnist,
+    "mr": load_mr,
     "pmnist": load_permuted_mnist,
     "ptb-char": load_ptb_characters,
+    "ptb-word": load_ptb_words,
+    "sst2": load_sst2,
     "tinyshakespeare-char": load_tinyshakespeare_characters,
 }
 
@@ -40,10 +44,14 @@ def load_task(
 
     - ``"mnist"``: images of 28 x 28 pixels, folder ``mnist``
       (:func:`~tnqrnn.tasks.mnist.load_mnist`).
-    - ``"pmnist"``: the same with the pixels in one fixed random order
+    - ``"mr"`` and ``"sst2"``: sentences of movie reviews, negative or positive, folders
+      ``mr`` and ``sst2`` (:func:`~tnqrnn.tasks.sentiment.load_mr`,
+      :func:`~tnqrnn.tasks.sentiment.load_sst2`).
+    - ``"pmnist"``: the images of ``mnist`` with the pixels in one fixed random order
       (:func:`~tnqrnn.tasks.mnist.load_permuted_mnist`).
     - ``"ptb-char"``: characters of newspaper text, folder ``ptb``
       (:func:`~tnqrnn.tasks.ptb.load_ptb_characters`).
+    - ``"ptb-word"``: words of the same (:func:`~tnqrnn.tasks.ptb.load_ptb_words`).
     - ``"tinyshakespeare-char"``: characters of plays, folder ``tinyshakespeare``
       (:func:`~tnqrnn.tasks.tinyshakespeare.load_tinyshakespeare_characters`).
 
