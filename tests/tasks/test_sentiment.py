@@ -28,7 +28,11 @@ def sentences_of(task, part):
 def test_mr_is_split_by_position_both_classes_by_turns(folder):
     task = load_task("mr", folder)
     assert (task.kind, task.n_classes, task.input_size) == ("classify", 2, None)
-    assert sentences_of(task, "train")[:3] == ["bad film 0", "good film 0", "bad film 1"]
+    assert sentences_of(task, "train")[:3] == [
+        "bad film 0",
+        "good film 0",
+        "bad film 1\u2026",
+    ]
     assert sentences_of(task, "valid") == ["bad film <unk>", "good film <unk>"] * 2
     for part, size in (("train", 32), ("valid", 4), ("test", 4)):
         split = task.splits[part]
@@ -38,32 +42,37 @@ def test_mr_is_split_by_position_both_classes_by_turns(folder):
     assert task.n_tokens == len(task.vocabulary) == 3 + 2 + 16
 
 
-def test_every_sentence_of_mr_is_tested_in_one_fold(folder):
-    tested = []
+def test_every_sentence_of_mr_is_tested_in_one_fold_and_trained_on_in_eight(folder):
+    held = {"train": [], "valid": [], "test": []}
     for fold in range(10):
         task = load_task("mr", folder, fold=fold)
         sizes = {part: len(split) for part, split in task.splits.items()}
         assert sizes == {"train": 32, "valid": 4, "test": 4}
         assert np.bincount(task.test.targets).tolist() == [2, 2]
-        tested += _numbers(task.test, task)
-    assert len(tested) == 40
-
-
-def _numbers(split, task):
-    return [(int(target), i) for i, target in enumerate(split.targets)]
-
-
-def test_folds_do_not_overlap_and_are_the_same_each_time(folder):
-    whole = load_task("mr", folder, fold=3)
+        for part in held:
+            held[part] += rows_of(task, part, fold)
+    for part, times in {"train": 8, "valid": 1, "test": 1}.items():
+        assert sorted(held[part]) == sorted([*range(40)] * times)
     again = load_task("mr", folder, fold=3)
-    for part, split in whole.splits.items():
+    for part, split in load_task("mr", folder, fold=3).splits.items():
         np.testing.assert_array_equal(split.inputs, again.splits[part].inputs)
-    known = set(sentences_of(whole, "train"))
-    unknown = {"bad film <unk>", "good film <unk>"}
-    assert set(sentences_of(whole, "test")) | set(sentences_of(whole, "valid")) <= (
-        unknown | known
-    )
-    assert len(known) == 32
+
+
+def rows_of(task, part, fold):
+    """The lines, those of the positive file from 20 on, by the rule of docs/data.md."""
+    rng, rows = np.random.default_rng(0), []
+    for first in (0, 20):
+        folds = np.array_split(first + rng.permutation(20), 10)
+        chosen = {"test": [fold], "valid": [(fold + 1) % 10]}
+        rest = [k for k in range(10) if k not in (fold, (fold + 1) % 10)]
+        rows.append(np.concatenate([folds[k] for k in chosen.get(part, rest)]))
+    expected = [row for pair in zip(*rows, strict=True) for row in pair]
+    known = {word for text in sentences_of(task, "train") for word in text.split()}
+    for row, text in zip(expected, sentences_of(task, part), strict=True):
+        number = f"{row % 20}{chr(0x2026) * int(row % 20 == 1)}"
+        word = "good" if row >= 20 else "bad"
+        assert text == f"{word} film {number if number in known else '<unk>'}"
+    return expected
 
 
 def test_bytes_of_cp1252_are_read_as_such(folder):
@@ -102,7 +111,9 @@ def test_an_option_out_of_range_is_refused(folder, options, message):
 @pytest.mark.parametrize("sentence", [[], ["a"] * 4])
 def test_an_empty_or_too_long_sentence_is_named(sentence):
     vocabulary = word_vocabulary([["a"]], marks=("<pad>", "<unk>"))
-    with pytest.raises(ValueError, match=r"valid must have .* 1 to 3 words, .* number 1"):
+    with pytest.raises(
+        ValueError, match=r"valid must have .* 1 to 3 words, .* number 1"
+    ):
         word_ids("valid", [["a"], sentence], vocabulary, n_steps=3)
 
 

@@ -1,7 +1,7 @@
 """Sentiment of sentences from movie reviews: MR, and the binary SST-2."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -121,7 +121,7 @@ def load_sst2(
 
 
 def _by_position(n_lines: int) -> dict[str, np.ndarray]:
-    n_train = 8 * n_lines // 10
+    n_train = round(0.8 * n_lines)
     n_valid = (n_lines - n_train) // 2
     rows = np.split(np.arange(n_lines), [n_train, n_train + n_valid])
     return dict(zip(("train", "valid", "test"), rows, strict=True))
@@ -161,13 +161,11 @@ def _task(
         parts["train"][0], min_count=min_count, marks=(PADDING, UNKNOWN)
     )
     longest = max(len(words) for sentences, _ in parts.values() for words in sentences)
-    splits = {}
+    splits: dict[str, Any] = {}
     for part, (sentences, classes) in parts.items():
         ids, lengths = word_ids(part, sentences, vocabulary, n_steps=longest)
         splits[part] = {"inputs": ids, "targets": classes, "lengths": lengths}
-    task = Task.from_arrays(
-        **splits, n_classes=2, n_tokens=len(vocabulary), name=name
-    )
+    task = Task.from_arrays(**splits, n_classes=2, n_tokens=len(vocabulary), name=name)
     return replace(
         task,
         options={**options, "min_count": min_count, "n_train": n_train},

@@ -101,7 +101,8 @@ def word_ids(
     Raises:
         ValueError: a sentence without words, or with more than ``n_steps``.
 
-    >>> ids, lengths = word_ids("train", [["a", "cow"]], ["<pad>", "<unk>", "a"], n_steps=3)
+    >>> known = ["<pad>", "<unk>", "a"]
+    >>> ids, lengths = word_ids("train", [["a", "cow"]], known, n_steps=3)
     >>> ids.tolist(), lengths.tolist()
     ([[2, 1, 0]], [2])
     """

@@ -50,8 +50,8 @@ def train(
     one option are written with commas, 128,64.
 
     Args:
-        task: what is learned: copying, digits, mnist, pmnist, ptb-char or
-            tinyshakespeare-char.
+        task: what is learned: copying, digits, mnist, mr, pmnist, ptb-char, ptb-word,
+            sst2 or tinyshakespeare-char.
         run: the fields of the description.
         match_parameters: give a classical cell as many parameters, nearly, as the cell
             of the QRNN has that the other options describe.
