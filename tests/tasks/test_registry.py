@@ -10,8 +10,8 @@ from tnqrnn.tasks import LOADERS, load_task
 
 def test_an_unknown_task_lists_the_known_ones():
     message = (
-        r"name must be one of \['copying', 'digits', 'mnist', 'pmnist', 'ptb-char', "
-        r"'tinyshakespeare-char'\], got 'imagenet'"
+        r"name must be one of \['copying', 'digits', 'mnist', 'mr', 'pmnist', "
+        r"'ptb-char', 'ptb-word', 'sst2', 'tinyshakespeare-char'\], got 'imagenet'"
     )
     with pytest.raises(ValueError, match=message):
         load_task("imagenet")
