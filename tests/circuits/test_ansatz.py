@@ -71,7 +71,19 @@ def test_one_qubit_has_no_entangler_and_two_have_one(topology):
 @pytest.mark.parametrize("entangler", ENTANGLERS)
 def test_fixed_entanglers_take_no_angle(entangler):
     ansatz = tq.hardware_efficient(4, n_layers=1, entangler=entangler)
-    assert ansatz.n_params == (8 if entangler in ("cz", "cnot") else 11)
+    angles_a_pair = {"cz": 0, "cnot": 0, "heisenberg": 3}.get(entangler, 1)
+    assert ansatz.n_params == 8 + 3 * angles_a_pair
+
+
+def test_a_heisenberg_pair_can_swap(rng):
+    ansatz = tq.hardware_efficient(2, 1, (), "heisenberg")
+    matrix = ansatz.unitary([np.pi / 2] * 3, "complex128")
+    swap = np.eye(4)[[0, 2, 1, 3]]
+    np.testing.assert_allclose(matrix * np.exp(0.25j * np.pi), swap, atol=1e-15)
+    names = [
+        gate.name for gate in tq.hardware_efficient(3, 1, "ry", "heisenberg").gates
+    ]
+    assert names == ["ry"] * 3 + ["rxx", "ryy", "rzz"] * 2
 
 
 def test_circuits_are_compared_and_hashed_by_value():

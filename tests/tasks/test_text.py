@@ -8,7 +8,7 @@ from data_files import REAL, expect, needs_real_files, tiny_ptb, write
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tnqrnn.tasks import load_task
+from tnqrnn.tasks import download, load_task
 from tnqrnn.tasks.text import encode_characters
 
 PLAY = "".join("to be or not"[i % 12] for i in range(200))
@@ -114,6 +114,28 @@ def test_the_real_penn_treebank():
         assert text.split() == words
         assert "  " not in text and " \n" not in text and "\n " not in text
     assert text_of(task, "valid").startswith("consumers may want to move their ")
+
+
+def test_the_excerpt_of_the_plays_needs_no_file(tmp_path, monkeypatch):
+    monkeypatch.delenv("TNQRNN_DATA", raising=False)
+    monkeypatch.setattr(download, "cache_folder", lambda: tmp_path / "nothing")
+    task = load_task("tinyshakespeare-char", excerpt=True)
+    sizes = {part: len(split) for part, split in task.splits.items()}
+    assert sizes == {"train": 179_900, "valid": 9_994, "test": 9_995}
+    assert task.n_tokens == len(task.vocabulary) == 62
+    assert task.options["excerpt"] is True
+    assert text_of(task, "test").endswith("cherish and defend.\n\n")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="excerpt must be True or False, got 'yes'"):
+        load_task("tinyshakespeare-char", excerpt="yes")
+
+
+@needs_real_files
+def test_the_excerpt_is_the_beginning_of_the_file():
+    excerpt = load_task("tinyshakespeare-char", excerpt=True)
+    whole = (REAL / "tinyshakespeare" / "input.txt").read_text()
+    text = "".join(text_of(excerpt, part) for part in excerpt.splits)
+    assert whole.startswith(text) and len(text) == 199_889
 
 
 @needs_real_files

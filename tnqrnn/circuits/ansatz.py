@@ -227,14 +227,17 @@ def hardware_efficient(
         n_layers: L >= 1.
         rotations: any of ``"rx"``, ``"ry"``, ``"rz"``, in the order they act; one name
             for one of them.
-        entangler: ``crx cry crz rxx ryy rzz`` take an angle, ``cz cnot`` none.
+        entangler: ``crx cry crz rxx ryy rzz`` take an angle, ``cz cnot`` none;
+            ``heisenberg`` is ``rxx``, ``ryy``, ``rzz`` on the pair with an angle each:
+            exp(-i (a XX + b YY + c ZZ) / 2), at a = b = c = pi / 2 a swap,
+            up to a phase.
         topology: ``chain`` is (0,1), (1,2), ...; ``ring`` is the chain, then (n-1, 0)
             when n > 2; ``brickwork`` is the chain's pairs that start at even qubits,
             then those at odd ones; ``all_to_all`` is (i, j) for i < j in lexicographic
             order.
 
     Returns:
-        the circuit; P = L (n len(rotations) + number of pairs) with an angle a pair.
+        the circuit; P = L (n len(rotations) + A number of pairs), A the angles a pair.
 
     Raises:
         ValueError: a number below 1 or an unknown name.
@@ -250,7 +253,8 @@ def hardware_efficient(
     check_choice("entangler", entangler, ENTANGLERS)
     check_choice("topology", topology, TOPOLOGIES)
     single = [(name, (qubit,)) for name in rotations for qubit in range(n_qubits)]
-    double = [(entangler, pair) for pair in _pairs(n_qubits, topology)]
+    names = HEISENBERG if entangler == "heisenberg" else (entangler,)
+    double = [(name, pair) for pair in _pairs(n_qubits, topology) for name in names]
     gates: list[Gate] = []
     angle = 0
     for name, qubits in (single + double) * n_layers:
@@ -261,7 +265,8 @@ def hardware_efficient(
 
 
 ROTATIONS = ("rx", "ry", "rz")
-ENTANGLERS = ("crx", "cry", "crz", "rxx", "ryy", "rzz", "cz", "cnot")
+ENTANGLERS = ("crx", "cry", "crz", "rxx", "ryy", "rzz", "cz", "cnot", "heisenberg")
+HEISENBERG = ("rxx", "ryy", "rzz")
 TOPOLOGIES = ("chain", "ring", "brickwork", "all_to_all")
 
 

@@ -26,7 +26,9 @@ def doctor(
     max_bond: tuple[int, ...] = (),
     n_layers: int = 2,
     topology: Literal["chain", "ring", "brickwork", "all_to_all"] = "chain",
-    entangler: Literal["crx", "cry", "crz", "rxx", "ryy", "rzz", "cz", "cnot"] = "crx",
+    entangler: Literal[
+        "crx", "cry", "crz", "rxx", "ryy", "rzz", "cz", "cnot", "heisenberg"
+    ] = "crx",
     n_steps: int = 16,
     batch: int = 8,
     input_size: int = 16,

@@ -9,7 +9,7 @@ import equinox as eqx
 from tnqrnn import specs
 from tnqrnn.backends import AbstractBackend
 from tnqrnn.circuits import Ansatz, PauliString, hardware_efficient, parse_observables
-from tnqrnn.circuits.ansatz import ENTANGLERS, ROTATIONS, TOPOLOGIES
+from tnqrnn.circuits.ansatz import ENTANGLERS, HEISENBERG, ROTATIONS, TOPOLOGIES
 from tnqrnn.circuits.observables import NAMED
 from tnqrnn.layout import layout
 from tnqrnn.model.base import AbstractCell, parameter_dtype
@@ -160,7 +160,10 @@ def _layers(ansatz: Ansatz) -> specs.Circuit | None:
     n, gates = ansatz.n_qubits, ansatz.gates
     is_single = lambda gate: len(gate.qubits) == 1  # noqa: E731
     singles = [gate.name for gate in itertools.takewhile(is_single, gates)]
-    pair = gates[len(singles)].name if len(singles) < len(gates) else "crx"
+    doubles = [gate.name for gate in gates[len(singles) :][:3]]
+    pair = doubles[0] if doubles else "crx"
+    if tuple(doubles) == HEISENBERG:
+        pair = "heisenberg"
     if not gates or pair not in ENTANGLERS or not set(singles) <= set(ROTATIONS):
         return None
     for topology in TOPOLOGIES:
@@ -173,16 +176,16 @@ def _layers(ansatz: Ansatz) -> specs.Circuit | None:
             if n * len(rotations) != n_singles:
                 continue
             arguments = (n, n_layers, rotations, pair, topology)
-            if _n_gates(n, topology, rotations) * n_layers != len(gates):
+            if _n_gates(n, topology, rotations, pair) * n_layers != len(gates):
                 continue
             if hardware_efficient(*arguments) == ansatz:
                 return specs.Circuit(*arguments)
     return None
 
 
-def _n_gates(n_qubits: int, topology: str, rotations: list[str]) -> int:
+def _n_gates(n_qubits: int, topology: str, rotations: list[str], pair: str) -> int:
     """Gates of one layer."""
-    return len(hardware_efficient(n_qubits, 1, rotations, topology=topology).gates)
+    return len(hardware_efficient(n_qubits, 1, rotations, pair, topology).gates)
 
 
 def _own_backend(backend: AbstractBackend) -> specs.Backend:

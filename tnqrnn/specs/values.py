@@ -28,7 +28,7 @@ class Circuit(AbstractDescription):
         n_qubits: n, the number of qubits.
         n_layers: of the layered circuit, as are the next three.
         rotations: names of rotations in the order they act.
-        entangler: name of the two-qubit gate.
+        entangler: name of the two-qubit gate, or ``heisenberg``.
         topology: which pairs it acts on.
         gates: ``(name, qubits)`` or ``(name, qubits, angle index)`` each, in place of
             layers; the four fields before must be left alone then.
