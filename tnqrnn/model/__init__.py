@@ -6,6 +6,7 @@ from tnqrnn.model.batching import batch_over_devices
 from tnqrnn.model.build import build
 from tnqrnn.model.cell import QRNNCarry, QRNNCell
 from tnqrnn.model.controller import Controller
+from tnqrnn.model.decoding import generate
 from tnqrnn.model.describe import describe
 from tnqrnn.model.heads import (
     LanguageModel,
@@ -33,6 +34,7 @@ __all__ = [
     "build",
     "cells",
     "describe",
+    "generate",
     "load",
     "register",
     "save",
