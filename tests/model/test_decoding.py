@@ -77,7 +77,11 @@ def test_a_sample_draws_from_key_number_and_step_alone():
     ("arguments", "options", "message"),
     [
         (([0], 0), {}, "n_steps must be an integer >= 1, got 0"),
-        (([0], 2), {"temperature": -1.0}, "temperature must be a finite number"),
+        (
+            ([0], 2),
+            {"temperature": -1.0},
+            r"temperature must be .* in \[0.001, inf\], got -1",
+        ),
         (([0], 2), {"key": None}, "key must be given for temperature=1.0, got None"),
         (([5], 2), {}, r"xs must be token ids in \[0, 5\), got values from 5 to 5"),
         (([], 2), {}, r"prompt must be token ids, .* of shape \(0,\)"),

@@ -1,6 +1,5 @@
 """Tokens out of a model, one after another."""
 
-import math
 from typing import Any
 
 import equinox as eqx
@@ -12,6 +11,8 @@ from jaxtyping import PRNGKeyArray
 
 from tnqrnn.checks import check_instance, check_int, check_number
 from tnqrnn.model.heads import LanguageModel
+
+LEAST_TEMPERATURE = 1e-3  # below, l / tau leaves the range of float32
 
 
 def generate(
@@ -34,7 +35,7 @@ def generate(
         model: the language model.
         prompt (integers of shape (P,) or (B, P)): what comes before, P >= 1.
         n_steps: N >= 1, how many tokens to draw.
-        temperature: tau >= 0; below 1 likely tokens become likelier.
+        temperature: tau, 0 or at least 1e-3; below 1 likely tokens become likelier.
         key: PRNG key; needed unless the temperature is 0. Sample b of a batch draws
             from the key, b and the step alone.
 
@@ -53,7 +54,8 @@ def generate(
     """
     check_instance("model", model, LanguageModel)
     check_int("n_steps", n_steps, minimum=1)
-    check_number("temperature", temperature, minimum=0.0)
+    if temperature != 0:
+        check_number("temperature", temperature, minimum=LEAST_TEMPERATURE)
     if temperature and key is None:
         raise ValueError(f"key must be given for temperature={temperature}, got None.")
     if model.cell.grows:
@@ -62,27 +64,19 @@ def generate(
             "whose state grows."
         )
     ids = np.asarray(prompt)
-    if (
-        not np.issubdtype(ids.dtype, np.integer)
-        or ids.ndim not in (1, 2)
-        or not ids.size
-    ):
+    integers = np.issubdtype(ids.dtype, np.integer)
+    if not integers or ids.ndim not in (1, 2) or ids.size == 0:
         raise ValueError(
             "prompt must be token ids, integers of shape (P,) or (B, P) with P >= 1, "
             f"got {ids.dtype} values of shape {ids.shape}."
         )
     batch = ids if ids.ndim == 2 else ids[None]
     model.check_inputs(batch)
-    first = key if key is not None else jax.random.key(0)
+    first = jax.random.key(0) if key is None else key  # at 0 nothing is drawn
     samples = jnp.arange(len(batch), dtype=jnp.int32)
     keys = jax.vmap(lambda b: jax.random.fold_in(first, b))(samples)
-    inverse = 0.0 if temperature == 0 else 1 / temperature
-    if not math.isfinite(inverse):
-        raise ValueError(
-            f"temperature must be 0 or at least 1e-300, got {temperature}."
-        )
     tokens = _generated(
-        model, jnp.asarray(batch, jnp.int32), keys, inverse, n_steps, temperature == 0
+        model, jnp.asarray(batch, jnp.int32), keys, float(temperature), n_steps
     )
     return np.asarray(tokens if ids.ndim == 2 else tokens[0])
 
@@ -92,16 +86,15 @@ def _generated(
     model: LanguageModel,
     prompt: jax.Array,
     keys: PRNGKeyArray,
-    inverse: float,
+    temperature: float,
     n_steps: int,
-    greedy: bool,
 ) -> jax.Array:
-    """(B, N) tokens; ``inverse`` is 1 / tau."""
+    """Tokens of shape (B, N)."""
 
     def chosen(logits: jax.Array, t: jax.Array) -> jax.Array:
-        if greedy:
+        if temperature == 0:
             return jnp.argmax(logits, axis=-1).astype(jnp.int32)
-        scaled = logits * jnp.asarray(inverse, logits.dtype)
+        scaled = logits / jnp.asarray(temperature, logits.dtype)
         draw = lambda key, row: jax.random.categorical(  # noqa: E731
             jax.random.fold_in(key, t), row
         )
