@@ -80,7 +80,7 @@ def test_a_sample_draws_from_key_number_and_step_alone():
         (
             ([0], 2),
             {"temperature": -1.0},
-            r"temperature must be .* in \[0.001, inf\], got -1",
+            r"temperature .* in \[0.001, inf\], got -1",
         ),
         (([0], 2), {"key": None}, "key must be given for temperature=1.0, got None"),
         (([5], 2), {}, r"xs must be token ids in \[0, 5\), got values from 5 to 5"),
